@@ -1,0 +1,100 @@
+//! What the database said, sorted by what helps.
+
+use crate::{QueueName, Schema};
+
+/// Why a statement failed. The message names the cure where there is one; it never holds a password or a payload.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// No server answers at the address.
+    #[error("cannot reach the PostgreSQL server ({0}): check that it is running and that host and port are right")]
+    Unreachable(#[source] std::io::Error),
+    /// The server refused the user, the password or the database.
+    #[error("PostgreSQL refused the connection ({0}): check user, password and database name")]
+    Refused(String),
+    /// The tables are not there.
+    #[error(
+        "pg-queue's tables are missing or out of date in schema \"{schema}\": run `pg_queue::migrate(&pool)` or \
+         `cargo xtask migrate` ({detail})"
+    )]
+    NotMigrated {
+        /// The schema that was looked in.
+        schema: Schema,
+        /// The server's own words.
+        detail: String,
+    },
+    /// The pool was closed.
+    #[error("the connection pool is closed: it was shut down before this call")]
+    PoolClosed,
+    /// No connection became free in time.
+    #[error(
+        "no connection became free in the pool's acquire_timeout: give the pool more connections or use fewer at once"
+    )]
+    PoolTimedOut,
+    /// Anything else.
+    #[error("database error: {0}")]
+    Other(#[source] sqlx::Error),
+}
+
+impl DatabaseError {
+    /// Sorts an error of sqlx. `schema` is the one that the statement was about.
+    pub fn new(error: sqlx::Error, schema: &Schema) -> Self {
+        match error {
+            sqlx::Error::Io(error) => Self::Unreachable(error),
+            sqlx::Error::PoolClosed => Self::PoolClosed,
+            sqlx::Error::PoolTimedOut => Self::PoolTimedOut,
+            sqlx::Error::Database(ref inner) => match inner.code().as_deref() {
+                Some("28000" | "28P01" | "3D000") => Self::Refused(inner.message().to_owned()),
+                // undefined table, column, function, schema
+                Some("42P01" | "42703" | "42883" | "3F000") => Self::NotMigrated {
+                    schema: schema.clone(),
+                    detail: inner.message().to_owned(),
+                },
+                _ => Self::Other(error),
+            },
+            error => Self::Other(error),
+        }
+    }
+
+    /// Whether trying again later may help without anybody changing anything: the server is away, restarting or full.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::PoolTimedOut => true,
+            Self::Other(sqlx::Error::Database(error)) => {
+                // connection exceptions, resources, operator intervention, serialization and deadlock
+                let code = error.code().unwrap_or_default();
+                ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03"
+            }
+            Self::Other(sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Why a statement about a queue failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// There is no such queue.
+    #[error("queue \"{0}\" does not exist: make it with `queue.create(..)` or `select pg_queue_create_queue('{0}')`")]
+    Missing(QueueName),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl QueueError {
+    /// Sorts an error of a statement on `queue`'s table.
+    ///
+    /// A missing table means a missing queue. Where the migrations are missing too, creating the queue says so.
+    pub fn new(error: sqlx::Error, table: &crate::QueueTable) -> Self {
+        if let sqlx::Error::Database(inner) = &error
+            && inner.code().as_deref() == Some("42P01")
+            && inner.message().contains(&format!("queue_{}\"", table.queue))
+        {
+            return Self::Missing(table.queue.clone());
+        }
+        Self::Database(DatabaseError::new(error, &table.schema))
+    }
+}

@@ -1,0 +1,96 @@
+//! Claiming due jobs under a lease.
+
+use std::time::{Duration, SystemTime};
+
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::{
+    LeaseToken, LeasedJobId, Priority, QueueError, QueueTable, RequestId, WorkerId, sql,
+    timestamp::{Timestamp, micros},
+};
+
+/// Who claims, and what keeps the lease alive.
+#[derive(Debug, Clone, Copy)]
+pub enum Claimant {
+    /// A worker process; its heartbeat keeps the lease.
+    Worker(WorkerId),
+    /// A consumer without a heartbeat; the lease stands for this long.
+    HandDriven(Duration),
+}
+
+/// A job that was claimed: what it is, and the lease on it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClaimedJob {
+    /// The id with the lease.
+    pub id: LeasedJobId,
+    /// What type of job it is.
+    pub kind: String,
+    /// The payload as JSON.
+    pub payload: String,
+    /// How many attempts it has in all.
+    pub max_attempts: u16,
+    /// Which jobs it runs before.
+    pub priority: Priority,
+    /// Since when it has been due.
+    pub run_at: SystemTime,
+    /// When it was enqueued.
+    pub created_at: SystemTime,
+    /// The request that it is, if it is one.
+    pub request_id: Option<RequestId>,
+}
+
+/// As many columns as `claim.sql` returns.
+type Row = (i64, i16, i16, i16, String, String, Timestamp, Timestamp, Option<Uuid>);
+
+/// Claims up to `limit` due jobs under `token`, those that run first first. `kinds` of `None` takes every kind.
+///
+/// Must run outside of any longer transaction and with its plan pinned: see [`BEGIN_PINNED`](crate::BEGIN_PINNED).
+/// A result shorter than `limit` does not mean that the queue is empty.
+///
+/// # Errors
+/// The queue is missing or the database failed. After a lost connection the claim may have happened all the same.
+pub async fn claim(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    claimant: Claimant,
+    token: LeaseToken,
+    kinds: Option<&[String]>,
+    limit: u32,
+) -> Result<Vec<ClaimedJob>, QueueError> {
+    let (worker, lease) = match claimant {
+        Claimant::Worker(id) => (Some(id.0), None),
+        Claimant::HandDriven(lease) => (None, Some(micros(lease))),
+    };
+    let mut rows: Vec<Row> = sqlx::query_as(sql::in_queue(include_str!("claim.sql"), table))
+        .bind(worker)
+        .bind(token.0)
+        .bind(lease)
+        .bind(kinds)
+        .bind(i64::from(limit))
+        .fetch_all(executor)
+        .await
+        .map_err(|error| QueueError::new(error, table))?;
+    rows.sort_by_key(|row| (row.3, row.6.0, row.0));
+    Ok(rows.into_iter().map(|row| claimed(row, token)).collect())
+}
+
+fn claimed(row: Row, token: LeaseToken) -> ClaimedJob {
+    let (id, attempt, max_attempts, priority, kind, payload, run_at, created_at, request_id) = row;
+    // The table's constraints keep these in range; a table that was tampered with shall not stop the claim.
+    let attempt = u16::try_from(attempt).unwrap_or(u16::MAX);
+    ClaimedJob {
+        id: LeasedJobId { id, token, attempt },
+        kind,
+        payload,
+        max_attempts: u16::try_from(max_attempts).unwrap_or(1),
+        priority: u8::try_from(priority)
+            .ok()
+            .and_then(|p| Priority::new(p).ok())
+            .unwrap_or(Priority::LOWEST),
+        run_at: run_at.0,
+        created_at: created_at.0,
+        request_id: request_id.map(RequestId::from_uuid),
+    }
+}

@@ -1,0 +1,5 @@
+-- Which of these leases still stand. Reads only, and waits for nobody.
+-- parameters: $1 ids, $2 lease tokens    rows: the ids whose lease stands    index: primary key
+select held.id
+from unnest($1::bigint[], $2::bigint[]) as lease (id, token)
+join {queue} as held on held.id = lease.id and held.lease_token = lease.token

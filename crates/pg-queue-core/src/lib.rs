@@ -1,0 +1,44 @@
+//! The SQL primitives of pg-queue: one verb, one function, one statement.
+//!
+//! Everything here takes an executor, sends its statement and answers. Nothing in this crate spawns a task, sleeps or
+//! holds a connection; that is what `pg-queue-client` and `pg-queue-worker` are for. Most users want the crate
+//! `pg-queue`, which re-exports what they need.
+#![forbid(unsafe_code)]
+
+// The derive writes `::pg_queue::..` or the path given by `crate = ".."`; inside of this crate's own tests and docs that
+// path is this name.
+extern crate self as pg_queue_core;
+
+pub mod cache;
+pub mod history;
+pub mod jobs;
+pub mod migrate;
+pub mod queues;
+pub mod replies;
+pub mod topics;
+pub mod workers;
+
+mod backoff;
+mod database_error;
+mod enqueue;
+mod ids;
+mod job;
+mod priority;
+mod queue_name;
+mod schema;
+mod sql;
+mod timestamp;
+
+pub use self::{
+    backoff::Backoff,
+    database_error::{DatabaseError, QueueError},
+    enqueue::{Enqueue, EnqueueFuture, Enqueuer, push_checked},
+    ids::{Inbox, JobId, LeaseLost, LeaseToken, LeasedJobId, RequestId, WorkerId},
+    job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT, Job},
+    jobs::{PushOptions, PushOutcome},
+    priority::{InvalidPriority, Priority},
+    queue_name::{InvalidQueueName, QueueName, QueueTable},
+    schema::{InvalidSchema, Schema},
+    sql::{BEGIN_PINNED, PIN_PLANS},
+};
+pub use pg_queue_derive::Job;

@@ -1,0 +1,3 @@
+-- Makes the schema.
+-- parameters: none    rows: none
+create schema if not exists {schema}

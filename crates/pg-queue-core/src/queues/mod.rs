@@ -1,0 +1,41 @@
+//! Queues: making, dropping, looking. One verb a file.
+
+mod create;
+mod drop;
+mod exists;
+mod list;
+
+pub use self::{create::create, drop::drop, exists::exists, list::list};
+use crate::{DatabaseError, QueueName, QueueTable};
+
+/// Why a queue was not made or not dropped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueDdlError {
+    /// A table with the queue's table name exists and is not pg-queue's.
+    #[error("{0}")]
+    NotOurs(String),
+    /// The queue has unfinished jobs.
+    #[error("{0}")]
+    NotEmpty(String),
+    /// Another transaction holds a lock on the tables; trying again helps when that one ends.
+    #[error("queue \"{0}\" is locked by another transaction, and was not free within 5 s: try again")]
+    Locked(QueueName),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl QueueDdlError {
+    fn new(error: sqlx::Error, table: &QueueTable) -> Self {
+        if let sqlx::Error::Database(inner) = &error {
+            match inner.code().as_deref() {
+                Some("42P07") => return Self::NotOurs(inner.message().to_owned()),
+                Some("55000") => return Self::NotEmpty(inner.message().to_owned()),
+                Some("55P03") => return Self::Locked(table.queue().clone()),
+                _ => {}
+            }
+        }
+        Self::Database(DatabaseError::new(error, table.schema()))
+    }
+}

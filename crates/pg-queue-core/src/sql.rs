@@ -1,0 +1,38 @@
+//! The one place where names become part of a statement.
+//!
+//! Statements are `.sql` files with two placeholders: `{schema}` and `{queue}`. Both are filled from validated names
+//! only ([`Schema`], [`QueueName`](crate::QueueName)), quoted all the same. Everything else is a bound parameter.
+
+use sqlx::AssertSqlSafe;
+
+use crate::{QueueTable, Schema};
+
+/// A statement of the library in its final form.
+pub(crate) type Statement = AssertSqlSafe<String>;
+
+/// Fills `{schema}` (quoted) and `{schema_name}` (bare, for use inside string literals).
+pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
+    let schema = schema.as_str();
+    AssertSqlSafe(
+        template
+            .replace("{schema}", &format!("\"{schema}\""))
+            .replace("{schema_name}", schema),
+    )
+}
+
+/// Fills `{queue}` with the queue's table, and what [`in_schema`] fills.
+pub(crate) fn in_queue(template: &str, table: &QueueTable) -> Statement {
+    let leaf = format!("\"{}\".\"queue_{}\"", table.schema, table.queue);
+    in_schema(&template.replace("{queue}", &leaf), &table.schema)
+}
+
+/// Begins a transaction in which a claim's plan is pinned.
+///
+/// A queue's statistics are always wrong: it was empty, or full, when it was last analysed. On a fresh table of 100,000
+/// jobs the planner sorts everything it finds, 34 ms a claim instead of 0.25. Without these three it has only the
+/// index left.
+pub const BEGIN_PINNED: &str =
+    "begin; set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off";
+
+/// The same for every statement of a connection: what a worker's own connections run when they are opened.
+pub const PIN_PLANS: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off";

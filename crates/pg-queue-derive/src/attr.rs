@@ -1,0 +1,145 @@
+//! From the tokens of `#[job(..)]` to one literal for each key. What the literals say is judged in `valid`.
+
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use syn::{Attribute, LitInt, LitStr, MacroDelimiter, Meta, parse::Parse};
+
+use crate::{
+    errors::Errors,
+    key::{self, Key},
+};
+
+/// All `#[job(..)]` of one struct, merged.
+#[derive(Default)]
+pub(crate) struct Attrs {
+    /// Every key that was written, with a good value or not.
+    pub(crate) written: Vec<Key>,
+    pub(crate) kind: Option<LitStr>,
+    pub(crate) aliases: Option<Vec<LitStr>>,
+    pub(crate) queue: Option<LitStr>,
+    pub(crate) priority: Option<LitInt>,
+    pub(crate) max_attempts: Option<LitInt>,
+    pub(crate) timeout: Option<LitStr>,
+    pub(crate) backoff: Option<LitStr>,
+    pub(crate) root: Option<LitStr>,
+}
+
+impl Attrs {
+    pub(crate) fn parse(attributes: &[Attribute], errors: &mut Errors) -> Self {
+        let mut attrs = Self::default();
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("job")) {
+            match &attribute.meta {
+                Meta::List(list) if matches!(list.delimiter, MacroDelimiter::Paren(_)) => {
+                    for entry in split_at_commas(list.tokens.clone(), errors) {
+                        attrs.entry(&entry, errors);
+                    }
+                }
+                other => errors.at(
+                    other,
+                    "the keys of `job` stand in parentheses, such as `#[job(queue = \"emails\")]`",
+                ),
+            }
+        }
+        attrs
+    }
+
+    /// Reads one `key = value`, and goes on to the next after a mistake.
+    fn entry(&mut self, tokens: &[TokenTree], errors: &mut Errors) {
+        let [name, rest @ ..] = tokens else { return };
+        let TokenTree::Ident(ident) = name else {
+            return errors.at(name, "expected a key, such as `queue`");
+        };
+        let Some(key) = Key::from_name(&ident.to_string()) else {
+            return errors.at(ident, key::unknown(&ident.to_string()));
+        };
+        if self.written.contains(&key) {
+            return errors.at(ident, format_args!("`{}` is given more than once", key.name()));
+        }
+        self.written.push(key);
+        match rest {
+            [TokenTree::Punct(equals), value @ ..] if equals.as_char() == '=' && !value.is_empty() => {
+                let end = missing_comma(value).unwrap_or(value.len());
+                self.value(key, value[..end].iter().cloned().collect(), errors);
+                if let [next, ..] = &value[end..] {
+                    errors.at(next, format_args!("expected a comma before `{next}`"));
+                    // What follows is read too: it may be the `crate` that the fallback depends on.
+                    self.entry(&value[end..], &mut Errors::default());
+                }
+            }
+            [] | [TokenTree::Punct(_)] => {
+                errors.at(ident, format_args!("`{}` has no value: it {}", key.name(), key.takes()));
+            }
+            [other, ..] => errors.at(other, format_args!("expected `=` after `{}`", key.name())),
+        }
+    }
+
+    fn value(&mut self, key: Key, value: TokenStream, errors: &mut Errors) {
+        match key {
+            Key::Kind => self.kind = literal(key, value, errors),
+            Key::Aliases => self.aliases = list(key, value, errors),
+            Key::Queue => self.queue = literal(key, value, errors),
+            Key::Priority => self.priority = literal(key, value, errors),
+            Key::MaxAttempts => self.max_attempts = literal(key, value, errors),
+            Key::Timeout => self.timeout = literal(key, value, errors),
+            Key::Backoff => self.backoff = literal(key, value, errors),
+            Key::Crate => self.root = literal(key, value, errors),
+        }
+    }
+}
+
+/// Splits at the commas outside of any bracket. One may trail.
+fn split_at_commas(tokens: TokenStream, errors: &mut Errors) -> Vec<Vec<TokenTree>> {
+    let mut entries = vec![Vec::new()];
+    for token in tokens {
+        let entry = entries
+            .last_mut()
+            .expect("the list starts with one entry and only grows");
+        match &token {
+            TokenTree::Punct(comma) if comma.as_char() == ',' => {
+                if entry.is_empty() {
+                    errors.at(comma, "expected something before this comma");
+                } else {
+                    entries.push(Vec::new());
+                }
+            }
+            _ => entry.push(token),
+        }
+    }
+    entries.retain(|entry| !entry.is_empty());
+    entries
+}
+
+/// Where in `value` the next `key =` starts. Without this, a forgotten comma would be called a wrong type.
+fn missing_comma(value: &[TokenTree]) -> Option<usize> {
+    let is_key = |ident: &Ident| Key::from_name(&ident.to_string()).is_some();
+    let starts_entry = |pair: &[TokenTree]| match pair {
+        [TokenTree::Ident(ident), TokenTree::Punct(equals)] => equals.as_char() == '=' && is_key(ident),
+        _ => false,
+    };
+    (1..value.len()).find(|&at| value.get(at..at + 2).is_some_and(starts_entry))
+}
+
+/// Reads a literal of the type that the key takes. A minus sign is a token of its own, and no key takes one.
+fn literal<T: Parse>(key: Key, value: TokenStream, errors: &mut Errors) -> Option<T> {
+    let is_one_token = value.clone().into_iter().nth(1).is_none();
+    let literal = syn::parse2(value.clone()).ok().filter(|_| is_one_token);
+    if literal.is_none() {
+        errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
+    }
+    literal
+}
+
+fn list(key: Key, value: TokenStream, errors: &mut Errors) -> Option<Vec<LitStr>> {
+    let mut tokens = value.clone().into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Bracket => Some(
+            split_at_commas(group.stream(), errors)
+                .into_iter()
+                .filter_map(|element| literal(key, element.into_iter().collect(), errors))
+                .collect(),
+        ),
+        _ => {
+            errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
+            None
+        }
+    }
+}

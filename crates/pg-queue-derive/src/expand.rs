@@ -1,0 +1,141 @@
+//! The code that is written.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use std::time::Duration;
+use syn::DeriveInput;
+
+use crate::{
+    ast::{Payload, Policy, Root, Timeout},
+    backoff::Backoff,
+    errors::Errors,
+    valid,
+};
+
+/// The implementation of `Job`, or one `compile_error!` for each mistake.
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
+    let mut errors = Errors::default();
+    let payload = Payload::parse(input, &mut errors);
+    let policy = valid::policy(&payload, &mut errors);
+    let root = valid::root(&payload.attrs, &mut errors);
+    match errors.into_compile_errors() {
+        None => implementation(&payload, &root, &consts(&root, &policy)),
+        Some(errors) => {
+            let fallback = fallback(&payload, &root);
+            quote!(#errors #fallback)
+        }
+    }
+}
+
+/// Goes along with the errors, so that one mistake is one error and not also "`Job` is not implemented" at each use.
+fn fallback(payload: &Payload<'_>, root: &Root) -> Option<TokenStream> {
+    let possible = valid::can_fall_back(payload) && !matches!(root, Root::Broken);
+    let kind = quote! {
+        const KIND: &'static ::core::primitive::str = "";
+    };
+    possible.then(|| implementation(payload, root, &kind))
+}
+
+/// The name keeps the span it has in the user's code: where a supertrait is missing, `rustc` points there, and says
+/// with the words of serde what to derive.
+fn implementation(payload: &Payload<'_>, root: &Root, consts: &TokenStream) -> TokenStream {
+    let mut ident = payload.ident.clone();
+    if payload.deprecated {
+        // A name from the user's code would count as a use, and the struct would be warned about by itself.
+        ident.set_span(Span::call_site().located_at(ident.span()));
+    }
+    let bounds = &payload.generics.where_clause;
+    quote! {
+        #[automatically_derived]
+        impl #root::Job for #ident #bounds {
+            #consts
+        }
+    }
+}
+
+/// The constants that were given. Names are written in full, since the user may have a `Some` or a `str` of their own.
+fn consts(root: &Root, policy: &Policy) -> TokenStream {
+    let kind = &policy.kind;
+    let aliases = policy.aliases.as_ref().map(|aliases| {
+        quote! {
+            const ALIASES: &'static [&'static ::core::primitive::str] = &[#(#aliases),*];
+        }
+    });
+    let queue = policy.queue.as_ref().map(|queue| {
+        quote! {
+            const QUEUE: &'static ::core::primitive::str = #queue;
+        }
+    });
+    let priority = policy.priority.map(|priority| {
+        // The number has been checked; should the crate ever allow fewer, this is an error at compile time.
+        quote! {
+            const PRIORITY: #root::Priority = match #root::Priority::new(#priority) {
+                ::core::result::Result::Ok(__priority) => __priority,
+                ::core::result::Result::Err(_) => ::core::panic!("the priority is out of range"),
+            };
+        }
+    });
+    let max_attempts = policy.max_attempts.map(|max_attempts| {
+        quote! {
+            const MAX_ATTEMPTS: ::core::primitive::u16 = #max_attempts;
+        }
+    });
+    let timeout = policy.timeout.map(|timeout| {
+        let timeout = match timeout {
+            Timeout::Unlimited => quote!(::core::option::Option::None),
+            Timeout::After(limit) => {
+                let limit = duration(limit);
+                quote!(::core::option::Option::Some(#limit))
+            }
+        };
+        quote! {
+            const TIMEOUT: ::core::option::Option<::core::time::Duration> = #timeout;
+        }
+    });
+    let backoff = policy.backoff.map(|backoff| {
+        let backoff = self::backoff(root, backoff);
+        quote! {
+            const BACKOFF: #root::Backoff = #backoff;
+        }
+    });
+    quote! {
+        const KIND: &'static ::core::primitive::str = #kind;
+        #aliases
+        #queue
+        #priority
+        #max_attempts
+        #timeout
+        #backoff
+    }
+}
+
+fn backoff(root: &Root, backoff: Backoff) -> TokenStream {
+    match backoff {
+        Backoff::Constant(delay) => {
+            let delay = duration(delay);
+            quote!(#root::Backoff::Constant(#delay))
+        }
+        Backoff::Linear { base, max } => {
+            let (base, max) = (duration(base), duration(max));
+            quote!(#root::Backoff::Linear { base: #base, max: #max })
+        }
+        Backoff::Exponential { base, max } => {
+            let (base, max) = (duration(base), duration(max));
+            quote!(#root::Backoff::Exponential { base: #base, max: #max })
+        }
+    }
+}
+
+fn duration(duration: Duration) -> TokenStream {
+    let millis = u64::try_from(duration.as_millis()).expect("it was read as a u64 of milliseconds");
+    quote!(::core::time::Duration::from_millis(#millis))
+}
+
+impl ToTokens for Root {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Default | Self::Broken => tokens.extend(quote!(::pg_queue)),
+            Self::Given(path) => path.to_tokens(tokens),
+        }
+    }
+}

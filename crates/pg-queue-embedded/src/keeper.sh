@@ -1,0 +1,35 @@
+# Keeps one private server: makes it, runs it, and stops and deletes it at the end of standard input, which is a pipe
+# whose other end only the owner holds. However the owner ends, killed included, its end closes and this script knows.
+#
+# Arguments: the private folder, the folder of the programs, then arguments for `postgres`.
+# Files in the folder: `data`; `log` of both programs; `pid` of the server once it runs; `ended` once it has ended.
+folder=$1 programs=$2
+shift 2
+
+PATH=$PATH:/usr/bin:/bin
+# The folder keeps strangers out; in it, the owner may read the log even if that is another user.
+umask 022
+# A job in the background loses its standard input, but not another descriptor.
+exec 3<&0 </dev/null >"$folder/log" 2>&1
+
+if "$programs/initdb" --pgdata="$folder/data" --username=postgres --auth=trust --encoding=UTF8 --no-locale \
+    --no-sync --no-instructions
+then
+    "$programs/postgres" -D "$folder/data" "$@" &
+    server=$!
+    echo "$server" >"$folder/pid"
+fi
+
+# From here on only the owner ends this script. The server has its own ways with signals and must not inherit this.
+trap '' HUP INT QUIT TERM
+
+{
+    while read -r _; do :; done
+    # Not when it has ended by itself: its number may be another process by now.
+    if [ -n "$server" ] && [ ! -e "$folder/ended" ]; then kill -QUIT "$server"; fi
+} <&3 &
+
+if [ -n "$server" ]; then wait "$server"; fi
+: >"$folder/ended"
+wait
+rm -rf "$folder"

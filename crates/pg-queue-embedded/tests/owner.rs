@@ -1,0 +1,146 @@
+//! However the owner of a private server ends, server and folder go with it.
+#![cfg(unix)]
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, Stdio, exit},
+    thread,
+};
+
+use pg_queue_embedded::{Server, Settings, shared};
+use rustix::process::{Signal, kill_process, kill_process_group};
+
+use crate::support::{folder, in_a_clean_process, is_running, process, role, wait_until};
+
+/// What the owners below do, in a process of their own.
+#[test]
+fn owner() {
+    match role().as_deref() {
+        None => {}
+        Some("waits") => {
+            let server = Server::start(Settings::for_tests()).unwrap();
+            introduce(&server, 0);
+            wait_for_ever();
+        }
+        Some("waits with a child") => {
+            let server = Server::start(Settings::for_tests()).unwrap();
+            #[expect(clippy::zombie_processes, reason = "it is the test that ends it")]
+            let child = Command::new("sleep")
+                .arg("300")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            introduce(&server, child.id());
+            wait_for_ever();
+        }
+        Some("returns from main") => introduce(shared(), 0),
+        Some("calls exit") => {
+            introduce(shared(), 0);
+            #[expect(clippy::exit, reason = "it is what is tested")]
+            exit(0);
+        }
+        Some("panics") => {
+            let server = Server::start(Settings::for_tests()).unwrap();
+            introduce(&server, 0);
+            panic!("as it should");
+        }
+        Some(other) => panic!("no role {other:?}"),
+    }
+}
+
+#[test]
+fn a_killed_owner_takes_its_server_along() {
+    let owner = Owner::that("waits");
+    owner.signal(Signal::KILL);
+    owner.assert_nothing_left();
+}
+
+#[test]
+fn an_interrupted_or_terminated_owner_takes_its_server_along() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let owner = Owner::that("waits");
+        // The whole group of processes gets it, as from Ctrl-C in a terminal.
+        owner.signal(signal);
+        owner.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_child_that_outlives_a_killed_owner_does_not_keep_the_server() {
+    let owner = Owner::that("waits with a child");
+    kill_process(process(owner.process.id()), Signal::KILL).unwrap();
+    let child = owner.child;
+    owner.assert_nothing_left();
+    assert!(is_running(child));
+    kill_process(process(child), Signal::KILL).unwrap();
+}
+
+#[test]
+fn an_owner_that_ends_by_itself_takes_its_server_along() {
+    for role in ["returns from main", "calls exit", "panics"] {
+        Owner::that(role).assert_nothing_left();
+    }
+}
+
+/// Tells the test about the server.
+fn introduce(server: &Server, child: u32) {
+    println!(
+        "\nserver {} {child} {}",
+        server.pid().unwrap(),
+        folder(server).display()
+    );
+    std::io::stdout().flush().unwrap();
+}
+
+fn wait_for_ever() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+/// A process with a private server.
+struct Owner {
+    process: Child,
+    server: u32,
+    child: u32,
+    folder: PathBuf,
+}
+
+impl Owner {
+    /// Starts one and waits for its introduction.
+    fn that(role: &str) -> Owner {
+        let mut command = in_a_clean_process("owner", role);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let line = lines
+            .into_iter()
+            .find(|line| line.starts_with("server "))
+            .expect("an introduction");
+        let [server, child, folder] = line.splitn(4, ' ').skip(1).collect::<Vec<_>>().try_into().unwrap();
+        Owner {
+            process,
+            server: server.parse().unwrap(),
+            child: child.parse().unwrap(),
+            folder: folder.into(),
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process_group(process(self.process.id()), signal).unwrap();
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(mut self) {
+        self.process.wait().unwrap();
+        wait_until("the server is gone", || !is_running(self.server));
+        wait_until("the folder is gone", || !self.folder.exists());
+    }
+}

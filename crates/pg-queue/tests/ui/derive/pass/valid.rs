@@ -1,0 +1,202 @@
+//! Everything that the derive accepts, read back.
+
+#![deny(warnings)]
+
+use std::time::Duration;
+
+use pg_queue::{Backoff, Job, Priority};
+use serde::{Deserialize, Serialize};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[derive(Serialize, Deserialize, Job)]
+struct SendHTTPRequest {
+    url: String,
+}
+
+fn without_attribute_the_defaults_apply() {
+    assert_eq!(SendHTTPRequest::KIND, "send_http_request");
+    assert!(SendHTTPRequest::ALIASES.is_empty());
+    assert_eq!(SendHTTPRequest::QUEUE, "default");
+    assert_eq!(SendHTTPRequest::PRIORITY, Priority::DEFAULT);
+    assert_eq!(SendHTTPRequest::MAX_ATTEMPTS, 20);
+    assert_eq!(SendHTTPRequest::TIMEOUT, Some(secs(30 * 60)));
+    assert_eq!(SendHTTPRequest::BACKOFF, Backoff::DEFAULT);
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(
+    kind = "email",
+    aliases = ["send_email", "mail"],
+    queue = "emails_2",
+    priority = 3,
+    max_attempts = 5,
+    timeout = "1h30m",
+    backoff = "exponential(1s, max = 10m)",
+    crate = "::pg_queue",
+)]
+struct Email(String);
+
+fn every_key_is_taken() {
+    assert_eq!(Email::KIND, "email");
+    assert_eq!(Email::ALIASES, ["send_email", "mail"]);
+    assert_eq!(Email::QUEUE, "emails_2");
+    assert_eq!(Email::PRIORITY.get(), 3);
+    assert_eq!(Email::MAX_ATTEMPTS, 5);
+    assert_eq!(Email::TIMEOUT, Some(secs(90 * 60)));
+    assert_eq!(
+        Email::BACKOFF,
+        Backoff::Exponential {
+            base: secs(1),
+            max: secs(600)
+        }
+    );
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(priority = 0, max_attempts = 32767)]
+#[job()]
+#[job(timeout = "none", backoff = "linear(250ms)", aliases = [])]
+struct Lowest;
+
+fn attributes_are_merged_and_limits_belong_to_the_range() {
+    assert_eq!(Lowest::PRIORITY, Priority::HIGHEST);
+    assert_eq!(Lowest::MAX_ATTEMPTS, 32767);
+    assert_eq!(Lowest::TIMEOUT, None);
+    assert_eq!(
+        Lowest::BACKOFF,
+        Backoff::Linear {
+            base: Duration::from_millis(250),
+            max: secs(3600)
+        }
+    );
+    assert!(Lowest::ALIASES.is_empty());
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(priority = 9, max_attempts = 1, backoff = "constant(5s)")]
+#[job(queue = "a_queue_whose_name_is_exactly_48_bytes_and_no_mo")]
+struct Highest {}
+
+fn the_other_limits_belong_to_the_range_too() {
+    assert_eq!(Highest::PRIORITY, Priority::LOWEST);
+    assert_eq!(Highest::MAX_ATTEMPTS, 1);
+    assert_eq!(Highest::BACKOFF, Backoff::Constant(secs(5)));
+    assert_eq!(Highest::QUEUE.len(), 48);
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[expect(non_camel_case_types)]
+struct r#type;
+
+fn a_raw_name_loses_its_prefix() {
+    assert_eq!(r#type::KIND, "type");
+}
+
+mod framework {
+    pub(crate) use pg_queue as queue;
+}
+
+#[derive(Serialize, Deserialize, framework::queue::Job)]
+#[job(crate = "framework::queue", priority = 1, backoff = "constant(5s)", timeout = "1s")]
+struct Renamed;
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(crate = "crate", priority = 1, backoff = "constant(5s)")]
+struct InTheCrateItself;
+
+fn the_path_to_the_crate_can_be_given() {
+    assert_eq!(Renamed::KIND, "renamed");
+    assert_eq!(InTheCrateItself::PRIORITY.get(), 1);
+}
+
+mod shadows {
+    #![expect(dead_code, non_camel_case_types, non_upper_case_globals)]
+
+    pub(crate) struct Some;
+    pub(crate) struct None;
+    pub(crate) struct Ok;
+    pub(crate) struct Err;
+    pub(crate) struct Option;
+    pub(crate) struct Duration;
+    pub(crate) struct Backoff;
+    pub(crate) struct Priority;
+    pub(crate) struct str;
+    pub(crate) struct u16;
+    pub(crate) mod core {}
+    pub(crate) mod std {}
+    pub(crate) const priority: () = ();
+
+    mod payloads {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        pub(crate) struct Plain;
+    }
+
+    #[derive(pg_queue::Job)]
+    #[job(priority = 3, max_attempts = 5, timeout = "30s", backoff = "linear(5s)", queue = "q", aliases = ["a"])]
+    pub(crate) struct Shadowed(payloads::Plain);
+
+    // By hand: serde's derives need not survive these names.
+    impl serde::Serialize for Shadowed {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> ::core::result::Result<S::Ok, S::Error> {
+            serde::Serialize::serialize(&self.0, serializer)
+        }
+    }
+
+    impl<'de> serde::Deserialize<'de> for Shadowed {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
+            <payloads::Plain as serde::Deserialize>::deserialize(deserializer).map(Self)
+        }
+    }
+}
+
+fn names_of_the_user_do_not_get_in_the_way() {
+    assert_eq!(shadows::Shadowed::KIND, "shadowed");
+    assert_eq!(shadows::Shadowed::TIMEOUT, Some(secs(30)));
+}
+
+macro_rules! job {
+    ($name:ident, $queue:literal, $priority:expr, [$($alias:literal),*]) => {
+        #[derive(Serialize, Deserialize, Job)]
+        #[job(queue = $queue, priority = $priority, aliases = [$($alias),*])]
+        struct $name;
+    };
+}
+
+job!(FromMacro, "made", 4, ["from_hand"]);
+
+fn values_may_come_through_a_macro() {
+    assert_eq!(FromMacro::KIND, "from_macro");
+    assert_eq!(FromMacro::QUEUE, "made");
+    assert_eq!(FromMacro::PRIORITY.get(), 4);
+    assert_eq!(FromMacro::ALIASES, ["from_hand"]);
+}
+
+mod old {
+    use super::{Deserialize, Job, Serialize};
+
+    #[derive(Serialize, Deserialize, Job)]
+    #[deprecated]
+    pub(crate) struct Deprecated;
+}
+
+// The derive's own mention of the name must not warn; that would be an error here, see the top of the file.
+#[expect(deprecated)]
+fn a_deprecated_payload_is_not_a_use_of_itself() {
+    let old::Deprecated = old::Deprecated;
+    assert_eq!(old::Deprecated::KIND, "deprecated");
+}
+
+fn main() {
+    without_attribute_the_defaults_apply();
+    every_key_is_taken();
+    attributes_are_merged_and_limits_belong_to_the_range();
+    the_other_limits_belong_to_the_range_too();
+    a_raw_name_loses_its_prefix();
+    the_path_to_the_crate_can_be_given();
+    names_of_the_user_do_not_get_in_the_way();
+    values_may_come_through_a_macro();
+    a_deprecated_payload_is_not_a_use_of_itself();
+}

@@ -30,6 +30,7 @@ language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' set 
 as $$
 declare
     day date;
+    new text;
     old text;
 begin
     if not pg_try_advisory_xact_lock(hashtextextended('{schema}.pg_queue_maintain_history', 0)) then
@@ -41,9 +42,12 @@ begin
                select from {schema}.pg_queue_history_default where finished_at >= day and finished_at < day + 1
            )
         then
+            -- Not PARTITION OF, which would wait for whoever reads or writes the history, and hold up all jobs that finish.
+            new := format('{schema}.%I', 'pg_queue_history_' || to_char(day, 'YYYYMMDD'));
+            execute format('create table %s (like {schema}.pg_queue_history including defaults including constraints)', new);
             execute format(
-                'create table {schema}.%I partition of {schema}.pg_queue_history for values from (%L) to (%L)',
-                'pg_queue_history_' || to_char(day, 'YYYYMMDD'), day, day + 1
+                'alter table {schema}.pg_queue_history attach partition %s for values from (%L) to (%L)',
+                new, day, day + 1
             );
         end if;
     end loop;

@@ -21,19 +21,19 @@ create function {schema}.pg_queue_create_queue(name text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as $$
 declare
-    leaf constant text := format('%I.%I', '{schema_name}', 'queue_' || name);
+    leaf text;
 begin
     perform {schema}.pg_queue_check_name(name);
+    leaf := format('%I.%I', '{schema_name}', 'queue_' || name);
     -- Two that make the same queue at once wait here; the second finds it made.
     perform pg_advisory_xact_lock(hashtextextended('{schema}.pg_queue_queues', 0));
-    if exists (select from {schema}.pg_queue_queues as q where q.name = pg_queue_create_queue.name)
-       and to_regclass(leaf) is not null
-    then
+    -- Asks the catalog, not pg_queue_queues: a REPEATABLE READ caller that waited above has too old a snapshot for it.
+    if pg_partition_root(to_regclass(leaf)) = '{schema}.pg_queue_jobs'::regclass then
         return;
     end if;
     if to_regclass(leaf) is not null then
         raise exception 'table % exists and is not a queue of pg-queue: rename that table or choose another queue name', leaf
-            using errcode = 'duplicate_table';
+            using errcode = 'duplicate_table', schema = '{schema_name}', table = 'queue_' || name;
     end if;
     -- An emptied queue would be truncated under an exclusive lock again and again: vacuum_truncate is off. A queue is
     -- short and turns over all the time: vacuum by number of dead rows, not by a share of the table.
@@ -61,7 +61,8 @@ begin
         leaf, name
     );
     execute format('alter table {schema}.pg_queue_jobs attach partition %s for values in (%L)', leaf, name);
-    insert into {schema}.pg_queue_queues (name) values (pg_queue_create_queue.name);
+    -- The name is there already if the table was dropped by hand.
+    insert into {schema}.pg_queue_queues (name) values (pg_queue_create_queue.name) on conflict do nothing;
 end
 $$;
 
@@ -71,25 +72,45 @@ create function {schema}.pg_queue_drop_queue(name text, force boolean default fa
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '5s'
 as $$
 declare
-    leaf constant text := format('%I.%I', '{schema_name}', 'queue_' || name);
+    leaf text;
     unfinished bigint;
+    give_up constant timestamptz := clock_timestamp() + interval '5 seconds';
 begin
     perform {schema}.pg_queue_check_name(name);
+    leaf := format('%I.%I', '{schema_name}', 'queue_' || name);
     perform pg_advisory_xact_lock(hashtextextended('{schema}.pg_queue_queues', 0));
-    delete from {schema}.pg_queue_queues as q where q.name = pg_queue_drop_queue.name;
-    if not found then
+    if pg_partition_root(to_regclass(leaf)) is distinct from '{schema}.pg_queue_jobs'::regclass then
+        -- A table that was dropped by hand leaves its name behind.
+        delete from {schema}.pg_queue_queues as q where q.name = pg_queue_drop_queue.name;
         return false;
     end if;
+    -- The queue before the parent, as its producers take them.
     execute format('lock table %s in access exclusive mode', leaf);
     if not coalesce(force, false) then
         execute format('select count(*) from %s', leaf) into unfinished;
         if unfinished > 0 then
             raise exception 'queue "%" still has % unfinished jobs: pg_queue_drop_queue(%, true) drops it with them',
                 name, unfinished, quote_literal(name)
-                using errcode = 'object_not_in_prerequisite_state';
+                using errcode = 'object_not_in_prerequisite_state',
+                    schema = '{schema_name}', table = 'queue_' || name;
         end if;
     end if;
+    -- Whoever waits for this lock holds up the producers of all queues that come after it. So it is asked for again and
+    -- again, a moment at a time, and they get through in between.
+    loop
+        begin
+            perform set_config('lock_timeout', '100ms', true);
+            lock table {schema}.pg_queue_jobs in access exclusive mode;
+            exit;
+        exception when lock_not_available then
+            if clock_timestamp() > give_up then
+                raise;
+            end if;
+            perform pg_sleep(0.1);
+        end;
+    end loop;
     execute format('drop table %s', leaf);
+    delete from {schema}.pg_queue_queues as q where q.name = pg_queue_drop_queue.name;
     delete from {schema}.pg_queue_waiters as w where w.queue = pg_queue_drop_queue.name;
     return true;
 end

@@ -17,9 +17,10 @@ create function {schema}.pg_queue_push(
 language plpgsql
 as $$
 declare
-    leaf constant text := pg_catalog.format('%I.%I', '{schema_name}', 'queue_' || queue);
+    leaf text;
 begin
     perform {schema}.pg_queue_check_name(queue);
+    leaf := format('%I.%I', '{schema_name}', 'queue_' || queue);
     if not exists (select from {schema}.pg_queue_queues as q where q.name = queue) then
         raise exception 'queue "%" does not exist: make it with select pg_queue_create_queue(%)', queue, quote_literal(queue)
             using errcode = 'undefined_table';

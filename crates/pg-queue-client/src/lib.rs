@@ -1,1 +1,26 @@
-//! pg-queue-client
+//! What one process needs around pg-queue's primitives.
+//!
+//! [`PgQueue`] is the handle: it wraps the application's pool and offers the queue, notifications, the cache and
+//! request-response. All of its clones share one supervised listener connection, which is opened when somebody first
+//! listens. Most users want the crate `pg-queue`, which re-exports this.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod connection;
+mod listener;
+mod notify;
+mod on;
+mod pg_queue;
+mod queue;
+mod request_response;
+mod shared;
+
+pub use self::{
+    cache::{Cache, GetOrSetError},
+    listener::{ListenError, Listener, Notification, RecvError},
+    notify::Notifier,
+    on::On,
+    pg_queue::{ConfigError, PgQueue, PgQueueBuilder, migrate},
+    queue::{DEFAULT_LEASE, PopError, PoppedJob, Queue, UndecodableJob},
+    request_response::{CallError, RequestResponse},
+};

@@ -91,10 +91,18 @@ impl QueueError {
     pub fn new(error: sqlx::Error, table: &crate::QueueTable) -> Self {
         if let sqlx::Error::Database(inner) = &error
             && inner.code().as_deref() == Some("42P01")
-            && inner.message().contains(&format!("queue_{}\"", table.queue))
+            && names(inner.message(), &format!("{}.queue_{}", table.schema, table.queue))
         {
             return Self::Missing(table.queue.clone());
         }
         Self::Database(DatabaseError::new(error, &table.schema))
     }
+}
+
+/// Whether the message names this table. What stands around the name depends on the server's language.
+fn names(message: &str, table: &str) -> bool {
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    message.split_once(table).is_some_and(|(before, after)| {
+        !before.ends_with(part_of_name) && !after.starts_with(part_of_name)
+    })
 }

@@ -61,8 +61,7 @@ impl Attrs {
                 self.value(key, value[..end].iter().cloned().collect(), errors);
                 if let [next, ..] = &value[end..] {
                     errors.at(next, format_args!("expected a comma before `{next}`"));
-                    // What follows is read too: it may be the `crate` that the fallback depends on.
-                    self.entry(&value[end..], &mut Errors::default());
+                    self.entry(&value[end..], errors);
                 }
             }
             [] | [TokenTree::Punct(_)] => {
@@ -137,6 +136,10 @@ fn list(key: Key, value: TokenStream, errors: &mut Errors) -> Option<Vec<LitStr>
                 .filter_map(|element| literal(key, element.into_iter().collect(), errors))
                 .collect(),
         ),
+        // What a `macro_rules` fragment left around the list.
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
+            list(key, group.stream(), errors)
+        }
         _ => {
             errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
             None

@@ -10,6 +10,7 @@ use crate::StartError;
 /// The account to run the server as, when it cannot be our own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Account {
+    name: &'static str,
     pub(crate) user: u32,
     group: u32,
 }
@@ -27,12 +28,18 @@ impl Account {
         }
     }
 
-    fn named(name: &str) -> Option<Account> {
+    fn named(name: &'static str) -> Option<Account> {
         let account = Account {
             user: id("-u", name)?,
             group: id("-g", name)?,
+            name,
         };
         (account.user != 0).then_some(account)
+    }
+
+    /// Why programs may fail that work for us: they lie in a folder that is root's own, for example.
+    pub(crate) fn explanation(self) -> String {
+        format!(", run as the user {:?} because PostgreSQL refuses root,", self.name)
     }
 
     pub(crate) fn apply(self, command: &mut Command) {

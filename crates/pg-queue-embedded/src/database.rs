@@ -68,7 +68,8 @@ impl Database {
     /// A new database with a unique name, a copy of a template that is made once per server and template name.
     ///
     /// If there is no such template yet, `prepare` gets a pool on an empty database, and what it leaves there is the
-    /// template. Meanwhile everybody else who asks for the template waits, in this process and in others. If it fails
+    /// template. Meanwhile everybody else who asks for the template waits, in this process and in
+    /// others, for 2 minutes at most. If it fails
     /// or is cancelled, nothing is left, and the next caller tries again.
     ///
     /// On a given server the template stays, as database `pgq_template_<name>`. So whoever changes what `prepare` does

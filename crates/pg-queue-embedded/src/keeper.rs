@@ -61,12 +61,13 @@ impl Keeper {
             pid: 0,
             shell,
         };
-        keeper.pid = keeper.wait_until_ready()?;
+        keeper.pid = keeper.wait_until_ready(account)?;
         Ok(keeper)
     }
 
     /// Waits for the server and returns its process number.
-    fn wait_until_ready(&mut self) -> Result<u32, StartError> {
+    fn wait_until_ready(&mut self, account: Option<Account>) -> Result<u32, StartError> {
+        let account = account.map(Account::explanation).unwrap_or_default();
         let deadline = Instant::now() + START_LIMIT;
         loop {
             // Looked at before the log, so that the log is complete if the answer is yes.
@@ -76,13 +77,18 @@ impl Keeper {
             let pid = fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
             let program = self.bin_dir.join(if pid.is_empty() { "initdb" } else { "postgres" });
             if ended {
-                return Err(failed(format!("{} ended at its start", program.display()), &log));
+                return Err(failed(
+                    format!("{}{account} ended at its start", program.display()),
+                    &log,
+                ));
             }
-            if let (true, Ok(pid)) = (log.contains(READY), pid.trim_end().parse()) {
+            if log.contains(READY)
+                && let Some(Ok(pid)) = pid.strip_suffix('\n').map(str::parse)
+            {
                 return Ok(pid);
             }
             if Instant::now() > deadline {
-                let what = format!("{} was not ready after {} s", program.display(), START_LIMIT.as_secs());
+                let what = format!("{}{account} was not ready after {START_LIMIT:?}", program.display());
                 return Err(failed(what, &log));
             }
             thread::sleep(POLL);

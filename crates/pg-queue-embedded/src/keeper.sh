@@ -25,11 +25,16 @@ trap '' HUP INT QUIT TERM
 
 {
     while read -r _; do :; done
-    # Not when it has ended by itself: its number may be another process by now.
-    if [ -n "$server" ] && [ ! -e "$folder/ended" ]; then kill -QUIT "$server"; fi
+    # More than once, because a server that has only just begun does not hear the signal yet; but not when it has
+    # ended, because its number may be another process by now.
+    until [ -e "$folder/ended" ]; do
+        kill -QUIT "$server"
+        sleep 0.02 || sleep 1
+    done
 } <&3 &
 
 if [ -n "$server" ]; then wait "$server"; fi
 : >"$folder/ended"
+# The job in the background ends only after the owner.
 wait
 rm -rf "$folder"

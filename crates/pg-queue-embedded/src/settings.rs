@@ -12,6 +12,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub(crate) bin_dir: Option<PathBuf>,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no private servers"))]
     pub(crate) in_memory: bool,
     pub(crate) options: Vec<(String, String)>,
 }

@@ -19,6 +19,9 @@ const LONGEST_NAME: usize = 40;
 /// A connection that `prepare` left in some task would keep its pool open for ever.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
+/// Whoever makes the template may hang, and should not take all other tests along.
+const LOCK_LIMIT: &str = "set lock_timeout = '2min'";
+
 /// Makes sure that the template exists, and returns its database's name.
 ///
 /// The lock makes everybody else wait, in this process or another, and falls with the connection. The template gets
@@ -44,6 +47,7 @@ where
         return Ok(done);
     }
     let mut lock_holder = connect(admin).await?;
+    run(&mut lock_holder, LOCK_LIMIT.into()).await?;
     lock(&mut lock_holder, &done).await?;
     if exists(connection, &done).await? {
         return Ok(done);

@@ -4,9 +4,10 @@
 mod support;
 
 use std::{
+    env, fs,
     io::{BufRead, BufReader, Write},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio, exit},
     thread,
 };
@@ -58,6 +59,30 @@ fn a_killed_owner_takes_its_server_along() {
     let owner = Owner::that("waits");
     owner.signal(Signal::KILL);
     owner.assert_nothing_left();
+}
+
+#[test]
+fn an_owner_killed_before_its_server_is_ready_leaves_nothing() {
+    let mut command = in_a_clean_process("owner", "waits");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut owner = command.spawn().unwrap();
+    let beginning = format!("pgq-{}-", owner.id());
+    let folder = || {
+        [Path::new("/dev/shm"), &env::temp_dir()]
+            .into_iter()
+            .find_map(|parent| {
+                let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+                entries
+                    .map(|entry| entry.path())
+                    .find(|path| path.to_string_lossy().contains(&beginning))
+            })
+    };
+    wait_until("the shell has begun", || {
+        folder().is_some_and(|folder| folder.join("log").exists())
+    });
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    wait_until("the folder is gone", || folder().is_none());
 }
 
 #[test]

@@ -58,6 +58,9 @@ pub async fn fail(
 
 /// What the database can hold of an error: no NUL, and no more than the limit.
 pub(super) fn printable(error: &str) -> String {
-    let end = error.floor_char_boundary(MAX_ERROR_BYTES);
-    error[..end].replace('\0', "\u{fffd}")
+    let cut = &error[..error.floor_char_boundary(MAX_ERROR_BYTES)];
+    let mut printable = cut.replace('\0', "\u{fffd}");
+    // Again, because what replaces a NUL is longer.
+    printable.truncate(printable.floor_char_boundary(MAX_ERROR_BYTES));
+    printable
 }

@@ -6,6 +6,7 @@ mod complete;
 mod extend;
 mod fail;
 mod held;
+mod lock;
 mod new_job;
 mod next_due;
 mod pending_count;
@@ -22,6 +23,7 @@ pub use self::{
     extend::extend,
     fail::{FailedAttempt, MAX_ERROR_BYTES, fail},
     held::held,
+    lock::lock,
     new_job::{
         MAX_KIND_BYTES, MAX_PAYLOAD_BYTES, MAX_UNIQUE_KEY_BYTES, NewJob, PushError, PushOptions, PushOutcome, RAW_KIND,
     },

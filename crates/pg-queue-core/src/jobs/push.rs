@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::{NewJob, PushError, PushOutcome};
 use crate::{
-    JobId, QueueError, QueueTable, sql,
+    JobId, QueueError, QueueTable, RequestId, sql,
     timestamp::{Timestamp, micros},
 };
 
@@ -31,7 +31,7 @@ pub async fn push(connection: &mut PgConnection, table: &QueueTable, job: &NewJo
             .bind(i16::from(options.priority.get()))
             .bind(max_attempts)
             .bind(unique_key)
-            .bind(job.request_id.map(super::super::ids::RequestId::as_uuid))
+            .bind(job.request_id.map(RequestId::as_uuid))
             .fetch_optional(&mut *connection)
             .await
             .map_err(|error| QueueError::new(error, table))?;

@@ -61,7 +61,13 @@ impl Status {
 /// library does not know.
 pub async fn run(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<&'static Migration>, MigrateError> {
     let failed = |error| DatabaseError::new(error, schema);
-    let mut transaction = connection.begin().await.map_err(failed)?;
+    // A transaction that keeps one snapshot would not see what the one did that it waits for at the lock.
+    let mut transaction = if connection.is_in_transaction() {
+        connection.begin().await.map_err(failed)?
+    } else {
+        let begin = connection.begin_with("begin isolation level read committed");
+        begin.await.map_err(failed)?
+    };
     sqlx::query(include_str!("lock.sql"))
         .bind(schema.as_str())
         .execute(&mut *transaction)
@@ -76,8 +82,10 @@ pub async fn run(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<&
         let create = sql::in_schema(include_str!("create_schema.sql"), schema);
         sqlx::raw_sql(create).execute(&mut *transaction).await.map_err(failed)?;
     }
-    let table = sql::in_schema(include_str!("table.sql"), schema);
-    sqlx::raw_sql(table).execute(&mut *transaction).await.map_err(failed)?;
+    if !table_exists(&mut transaction, schema).await? {
+        let table = sql::in_schema(include_str!("table.sql"), schema);
+        sqlx::raw_sql(table).execute(&mut *transaction).await.map_err(failed)?;
+    }
     let status = read(&mut transaction, schema).await?;
     status.check_newer()?;
     for migration in &status.pending {
@@ -106,12 +114,7 @@ pub async fn run(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<&
 /// # Errors
 /// The database fails, or an applied migration has other contents than this library's.
 pub async fn status(connection: &mut PgConnection, schema: &Schema) -> Result<Status, MigrateError> {
-    let exists: bool = sqlx::query_scalar(include_str!("table_exists.sql"))
-        .bind(schema.as_str())
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(|error| DatabaseError::new(error, schema))?;
-    if exists {
+    if table_exists(connection, schema).await? {
         read(connection, schema).await
     } else {
         Ok(Status {
@@ -120,6 +123,14 @@ pub async fn status(connection: &mut PgConnection, schema: &Schema) -> Result<St
             newer: Vec::new(),
         })
     }
+}
+
+async fn table_exists(connection: &mut PgConnection, schema: &Schema) -> Result<bool, DatabaseError> {
+    sqlx::query_scalar(include_str!("table_exists.sql"))
+        .bind(schema.as_str())
+        .fetch_one(connection)
+        .await
+        .map_err(|error| DatabaseError::new(error, schema))
 }
 
 async fn read(connection: &mut PgConnection, schema: &Schema) -> Result<Status, MigrateError> {

@@ -1,6 +1,6 @@
 -- Which migrations a database has. One row each; `breaking` says that libraries older than the migration must not go on.
 -- parameters: none    rows: none
-create table if not exists {schema}.pg_queue_migrations (
+create table {schema}.pg_queue_migrations (
     version integer primary key,
     name text not null,
     checksum text not null,

@@ -29,9 +29,11 @@ pub enum QueueDdlError {
 impl QueueDdlError {
     fn new(error: sqlx::Error, table: &QueueTable) -> Self {
         if let sqlx::Error::Database(inner) = &error {
+            // The two that our functions raise name the queue's table. The server's own, of the same codes, do not.
+            let ours = inner.table() == Some(&format!("queue_{}", table.queue()));
             match inner.code().as_deref() {
-                Some("42P07") => return Self::NotOurs(inner.message().to_owned()),
-                Some("55000") => return Self::NotEmpty(inner.message().to_owned()),
+                Some("42P07") if ours => return Self::NotOurs(inner.message().to_owned()),
+                Some("55000") if ours => return Self::NotEmpty(inner.message().to_owned()),
                 Some("55P03") => return Self::Locked(table.queue().clone()),
                 _ => {}
             }

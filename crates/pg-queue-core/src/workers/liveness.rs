@@ -35,7 +35,7 @@ pub async fn register(
         .bind(&worker.name)
         .bind(worker.queues.iter().map(QueueName::as_str).collect::<Vec<_>>())
         .bind(&worker.kinds)
-        .bind(i32::try_from(worker.beat_interval.as_millis()).unwrap_or(i32::MAX))
+        .bind(i32::try_from(worker.beat_interval.as_millis()).unwrap_or(i32::MAX).max(1))
         .execute(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

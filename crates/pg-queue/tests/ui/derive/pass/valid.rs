@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use pg_queue::{Backoff, Job, Priority};
+use pg_queue::{Backoff, Job, Priority, QueueName};
 use serde::{Deserialize, Serialize};
 
 const fn secs(secs: u64) -> Duration {
@@ -85,6 +85,9 @@ fn the_other_limits_belong_to_the_range_too() {
     assert_eq!(Highest::MAX_ATTEMPTS, 1);
     assert_eq!(Highest::BACKOFF, Backoff::Constant(secs(5)));
     assert_eq!(Highest::QUEUE.len(), 48);
+    // The macro cannot depend on the crate that has the rule; here the two meet.
+    assert!(QueueName::new(Highest::QUEUE).is_ok());
+    assert!(QueueName::new(format!("{}r", Highest::QUEUE)).is_err());
 }
 
 #[derive(Serialize, Deserialize, Job)]
@@ -158,9 +161,9 @@ fn names_of_the_user_do_not_get_in_the_way() {
 }
 
 macro_rules! job {
-    ($name:ident, $queue:literal, $priority:expr, [$($alias:literal),*]) => {
+    ($name:ident, $queue:literal, $priority:expr, $aliases:expr) => {
         #[derive(Serialize, Deserialize, Job)]
-        #[job(queue = $queue, priority = $priority, aliases = [$($alias),*])]
+        #[job(queue = $queue, priority = $priority, aliases = $aliases)]
         struct $name;
     };
 }

@@ -1,0 +1,166 @@
+//! The cache, and loading each missing value once.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use pg_queue_core::cache::{self, CacheError, Expiry, Ttl};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::shared::Shared;
+
+/// Values with a time to live, shared by all processes. The table is UNLOGGED: a crash of the server empties it.
+///
+/// A time to live is a number of seconds or a `Duration`, up to ten years.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    shared: Arc<Shared>,
+    loading: Arc<Loading>,
+}
+
+/// The keys that are being loaded in this process.
+type Loading = Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
+
+impl Cache {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            loading: Arc::default(),
+        }
+    }
+
+    /// Sets a value that lives for `ttl`, in place of one that is there.
+    ///
+    /// # Errors
+    /// The value does not serialize or is longer than 64 MiB, the key or the time to live cannot be used, or the
+    /// database failed.
+    pub async fn set(&self, key: &str, value: &impl Serialize, ttl: impl Into<Ttl>) -> Result<(), CacheError> {
+        let mut connection = self.shared.acquire().await?;
+        cache::set(
+            &mut *connection,
+            &self.shared.schema,
+            key,
+            value,
+            Expiry::After(ttl.into()),
+        )
+        .await
+    }
+
+    /// Sets a value that expires at this moment, on the database's clock.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set).
+    pub async fn set_with_expiry(
+        &self,
+        key: &str,
+        value: &impl Serialize,
+        expires_at: SystemTime,
+    ) -> Result<(), CacheError> {
+        let mut connection = self.shared.acquire().await?;
+        cache::set(
+            &mut *connection,
+            &self.shared.schema,
+            key,
+            value,
+            Expiry::At(expires_at),
+        )
+        .await
+    }
+
+    /// The value under `key`; `None` when there is none or it has expired.
+    ///
+    /// # Errors
+    /// The value is not a `T`, or the database failed.
+    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CacheError> {
+        let mut connection = self.shared.acquire().await?;
+        cache::get(&mut *connection, &self.shared.schema, key).await
+    }
+
+    /// Removes the value under `key`. Answers whether there was one that had not expired.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn delete(&self, key: &str) -> Result<bool, CacheError> {
+        let mut connection = self.shared.acquire().await?;
+        cache::delete(&mut *connection, &self.shared.schema, key).await
+    }
+
+    /// Removes everything that has expired, in short steps. Answers how many values. Reads never see an expired value;
+    /// this only gives the space back. Workers call it now and then.
+    ///
+    /// # Errors
+    /// The database failed; what was removed until then stays removed.
+    pub async fn cleanup_expired(&self) -> Result<u64, CacheError> {
+        let mut connection = self.shared.acquire().await?;
+        cache::cleanup_expired(&mut connection, &self.shared.schema).await
+    }
+
+    /// The value under `key` or, when there is none, what `load` answers, which is set for `ttl`.
+    ///
+    /// Within this process one caller loads a key while the others wait for it; when it fails, the next one loads. Two
+    /// processes may load the same key at the same time. No connection is held while `load` runs.
+    ///
+    /// # Errors
+    /// `load` failed, or a call of the cache did.
+    pub async fn get_or_set<V, E, F, Fut>(&self, key: &str, ttl: impl Into<Ttl>, load: F) -> Result<V, GetOrSetError<E>>
+    where
+        V: Serialize + DeserializeOwned,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<V, E>>,
+    {
+        let ttl = ttl.into();
+        ttl.checked().map_err(CacheError::from)?;
+        if let Some(value) = self.get(key).await? {
+            return Ok(value);
+        }
+        let turn = Turn::new(&self.loading, key);
+        let _held = turn.lock.lock().await;
+        // Whoever had the turn before has probably set it.
+        if let Some(value) = self.get(key).await? {
+            return Ok(value);
+        }
+        let value = load().await.map_err(GetOrSetError::Load)?;
+        self.set(key, &value, ttl).await?;
+        Ok(value)
+    }
+}
+
+/// One caller's wish to load a key. The key is forgotten with its last wish, however that ends.
+struct Turn<'a> {
+    loading: &'a Loading,
+    key: &'a str,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl<'a> Turn<'a> {
+    fn new(loading: &'a Loading, key: &'a str) -> Self {
+        let mut keys = loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = Arc::clone(keys.entry(key.to_owned()).or_default());
+        drop(keys);
+        Self { loading, key, lock }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut keys = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's own and this one: nobody else waits. New ones are made under the same lock.
+        if Arc::strong_count(&self.lock) == 2 {
+            keys.remove(self.key);
+        }
+    }
+}
+
+/// Why [`Cache::get_or_set`] has no value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GetOrSetError<E> {
+    /// The loader failed.
+    #[error("loading the value failed: {0}")]
+    Load(#[source] E),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}

@@ -1,0 +1,207 @@
+//! The handle that an application holds.
+
+use std::{fmt, sync::Arc};
+
+use pg_queue_core::{
+    DatabaseError, InvalidSchema, Schema,
+    migrate::{self as migrations, MigrateError},
+};
+use sqlx::{
+    PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    Cache, ListenError, Listener, Notifier, On, Queue, RequestResponse, connection, listener::Hub, shared::Shared,
+};
+
+/// Jobs, notifications, a cache and request-response on an application's own PostgreSQL.
+///
+/// Cheap to clone; all clones share the pool and one listener connection, which is opened when something first listens.
+///
+/// ```no_run
+/// use pg_queue_client::PgQueue;
+/// use pg_queue_core::QueueName;
+///
+/// # async fn example(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+/// let mgr = PgQueue::new(pool);
+/// let emails = QueueName::new("emails")?;
+/// mgr.queue.create(&emails).await?;
+/// mgr.queue.push(&emails, &"hello").await?;
+/// if let Some(job) = mgr.queue.pop::<String>(&emails).await? {
+///     mgr.queue.complete(&emails, job.id).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PgQueue {
+    /// Queues, and jobs driven by hand.
+    pub queue: Queue,
+    /// Notifications.
+    pub notify: Notifier,
+    /// The cache.
+    pub cache: Cache,
+    /// Request-response.
+    pub request_response: RequestResponse,
+    shared: Arc<Shared>,
+}
+
+impl PgQueue {
+    /// Wraps a pool. Sends nothing to the server.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self::builder().build(pool)
+    }
+
+    /// Connects to `url` with a pool of sqlx's defaults.
+    ///
+    /// # Errors
+    /// At once, when the server is not there or refuses the user: see [`DatabaseError`].
+    pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
+        let schema = Schema::default();
+        let options: PgConnectOptions = url.parse().map_err(|error| DatabaseError::new(error, &schema))?;
+        let pool = PgPoolOptions::new().connect_lazy_with(options);
+        connection::acquire(&pool, &schema).await?;
+        Ok(Self::new(pool))
+    }
+
+    /// Settings beyond the pool.
+    #[must_use]
+    pub fn builder() -> PgQueueBuilder {
+        PgQueueBuilder::default()
+    }
+
+    /// Enqueues on this connection, inside of its transaction if it has one, in this handle's schema:
+    /// `job.enqueue(queue.on(&mut transaction))`.
+    pub fn on<'c>(&self, connection: &'c mut PgConnection) -> On<'c> {
+        On::new(Arc::clone(&self.shared), connection)
+    }
+
+    /// A listener of its own on the process's one connection.
+    ///
+    /// # Errors
+    /// The connection cannot be opened.
+    pub async fn create_listener(&self) -> Result<Listener, ListenError> {
+        self.shared.hub.attach().await
+    }
+
+    /// A listener that is given whether or not the server can be reached: for users that have a poll behind it. It
+    /// listens on `channels` whenever there is a connection, and is told of a gap each time there is one again.
+    ///
+    /// # Errors
+    /// A channel's name cannot be used.
+    pub fn background_listener(&self, channels: &[&str]) -> Result<Listener, ListenError> {
+        self.shared.hub.attach_in_background(channels)
+    }
+
+    /// Brings the database up to date in this handle's schema. Two at once wait for each other.
+    ///
+    /// # Errors
+    /// See [`MigrateError`].
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        let mut connection = self.shared.acquire().await?;
+        migrations::run(&mut connection, &self.shared.schema).await?;
+        Ok(())
+    }
+
+    /// Checks that the database has what this version of the library needs.
+    ///
+    /// # Errors
+    /// Migrations are missing, or a newer library has applied a breaking one.
+    pub async fn check(&self) -> Result<(), MigrateError> {
+        let mut connection = self.shared.acquire().await?;
+        migrations::status(&mut connection, &self.shared.schema)
+            .await?
+            .check(&self.shared.schema)
+    }
+
+    /// The pool that was given.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.shared.pool
+    }
+
+    /// The schema of the tables.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.shared.schema
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl fmt::Debug for PgQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgQueue")
+            .field("schema", &self.shared.schema)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Brings a database up to date in the schema `public`. Two at once wait for each other.
+///
+/// # Errors
+/// See [`MigrateError`].
+pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    PgQueue::new(pool.clone()).migrate().await
+}
+
+/// Settings of a [`PgQueue`] beyond its pool.
+///
+/// ```no_run
+/// # fn example(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+/// let mgr = pg_queue_client::PgQueue::builder()
+///     .schema("jobs")?
+///     .listener_url("postgres://app@db.internal:5432/app")?
+///     .build(pool);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default, Clone)]
+pub struct PgQueueBuilder {
+    schema: Schema,
+    listener: Option<PgConnectOptions>,
+}
+
+impl PgQueueBuilder {
+    /// The schema that holds the tables. Default: `public`.
+    ///
+    /// # Errors
+    /// It is not a name that can be used: see [`Schema`].
+    pub fn schema(mut self, schema: &str) -> Result<Self, InvalidSchema> {
+        self.schema = Schema::new(schema)?;
+        Ok(self)
+    }
+
+    /// Where to open the listener connection. Default: like the pool's. Needed when the pool goes through a pooler that
+    /// hands out connections by transaction, on which LISTEN does not work.
+    ///
+    /// # Errors
+    /// The URL cannot be read. The error does not repeat it, since it may hold a password.
+    pub fn listener_url(mut self, url: &str) -> Result<Self, ConfigError> {
+        self.listener = Some(url.parse().map_err(|_| ConfigError)?);
+        Ok(self)
+    }
+
+    /// Wraps the pool. Sends nothing to the server.
+    #[must_use]
+    pub fn build(self, pool: PgPool) -> PgQueue {
+        let hub = Hub::new(pool.clone(), self.listener, self.schema.clone());
+        let shared = Arc::new(Shared::new(pool, self.schema, hub));
+        PgQueue {
+            queue: Queue::new(Arc::clone(&shared)),
+            notify: Notifier::new(Arc::clone(&shared)),
+            cache: Cache::new(Arc::clone(&shared)),
+            request_response: RequestResponse::new(Arc::clone(&shared)),
+            shared,
+        }
+    }
+}
+
+/// A URL that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the listener's URL cannot be read: it should look like postgres://user:password@host:5432/database")]
+pub struct ConfigError;

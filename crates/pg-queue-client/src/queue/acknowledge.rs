@@ -1,0 +1,127 @@
+//! Ending jobs that were taken by hand.
+
+use std::time::Duration;
+
+use pg_queue_core::{
+    Backoff, DatabaseError, LeaseLost, LeasedJobId, QueueError, QueueName,
+    jobs::{self, Acknowledged, FailedAttempt, LeaseError},
+};
+use sqlx::Connection;
+
+use super::Queue;
+
+/// What is kept as the error of a job that was failed without one.
+const NO_ERROR_GIVEN: &str = "failed by its consumer, without an error";
+
+impl Queue {
+    /// Completes a popped job: it is removed.
+    ///
+    /// # Errors
+    /// The lease is lost; nothing was changed. Or the database failed.
+    pub async fn complete(&self, queue: &QueueName, job: LeasedJobId) -> Result<(), LeaseError> {
+        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
+        jobs::complete_one(&mut *connection, &self.shared.table(queue), job).await
+    }
+
+    /// Completes popped jobs. Answers those whose lease was lost, for which nothing was changed.
+    ///
+    /// # Errors
+    /// The queue is missing or the database failed.
+    pub async fn complete_many(&self, queue: &QueueName, jobs: &[LeasedJobId]) -> Result<Vec<LeaseLost>, QueueError> {
+        let table = self.shared.table(queue);
+        let mut connection = self.shared.acquire().await?;
+        let done = jobs::complete(&mut *connection, &table, jobs).await?;
+        let mut missed: Vec<LeasedJobId> = jobs.iter().copied().filter(|job| !done.contains(*job)).collect();
+        if missed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let failed = |error| QueueError::Database(DatabaseError::new(error, &self.shared.schema));
+        // Lost, or locked by another transaction at that moment: wait for it and try those again.
+        let mut waiting = connection.begin().await.map_err(failed)?;
+        jobs::lock(&mut waiting, &table, &missed).await?;
+        let done = jobs::complete(&mut *waiting, &table, &missed).await?;
+        waiting.commit().await.map_err(failed)?;
+        missed.retain(|job| !done.contains(*job));
+        Ok(missed.into_iter().map(LeaseLost).collect())
+    }
+
+    /// Ends this attempt at a popped job as failed. The job is tried again after a delay that grows with its attempts
+    /// (1 s, doubled up to an hour, a tenth of jitter), or discarded into the history after its last one.
+    ///
+    /// # Errors
+    /// The lease is lost; nothing was changed. Or the database failed.
+    pub async fn fail(&self, queue: &QueueName, job: LeasedJobId) -> Result<(), LeaseError> {
+        self.fail_with(queue, job, NO_ERROR_GIVEN).await
+    }
+
+    /// The same, with what went wrong, which is kept with the job (its first 4096 bytes).
+    ///
+    /// # Errors
+    /// Those of [`fail`](Self::fail).
+    pub async fn fail_with(
+        &self,
+        queue: &QueueName,
+        job: LeasedJobId,
+        error: impl std::fmt::Display,
+    ) -> Result<(), LeaseError> {
+        let failed = self.fail_many(queue, &[(job, error.to_string())]).await?;
+        failed
+            .into_iter()
+            .next()
+            .map_or(Ok(()), |lost| Err(LeaseError::Lost(lost)))
+    }
+
+    /// Ends attempts at popped jobs as failed, each with its error. Answers those whose lease was lost, for which
+    /// nothing was changed.
+    ///
+    /// # Errors
+    /// The queue is missing or the database failed.
+    pub async fn fail_many(
+        &self,
+        queue: &QueueName,
+        jobs: &[(LeasedJobId, String)],
+    ) -> Result<Vec<LeaseLost>, QueueError> {
+        let attempts: Vec<FailedAttempt> = jobs
+            .iter()
+            .map(|(id, error)| FailedAttempt {
+                id: *id,
+                error: error.clone(),
+                delay: Backoff::DEFAULT.jittered(id.attempt()),
+                discard: false,
+            })
+            .collect();
+        let table = self.shared.table(queue);
+        let mut connection = self.shared.acquire().await?;
+        let ended = jobs::fail(&mut *connection, &table, &attempts).await?;
+        let missed = missed(attempts, &ended);
+        if missed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<LeasedJobId> = missed.iter().map(|attempt| attempt.id).collect();
+        let failed = |error| QueueError::Database(DatabaseError::new(error, &self.shared.schema));
+        // Lost, or locked by another transaction at that moment: wait for it and try those again.
+        let mut waiting = connection.begin().await.map_err(failed)?;
+        jobs::lock(&mut waiting, &table, &ids).await?;
+        let ended = jobs::fail(&mut *waiting, &table, &missed).await?;
+        waiting.commit().await.map_err(failed)?;
+        Ok(ids
+            .into_iter()
+            .filter(|id| !ended.contains(*id))
+            .map(LeaseLost)
+            .collect())
+    }
+
+    /// Makes the lease on a popped job stand for `lease` from now.
+    ///
+    /// # Errors
+    /// The lease is lost. Or the database failed.
+    pub async fn extend(&self, queue: &QueueName, job: LeasedJobId, lease: Duration) -> Result<(), LeaseError> {
+        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
+        jobs::extend(&mut *connection, &self.shared.table(queue), job, lease).await
+    }
+}
+
+fn missed(mut attempts: Vec<FailedAttempt>, ended: &Acknowledged) -> Vec<FailedAttempt> {
+    attempts.retain(|attempt| !ended.contains(attempt.id));
+    attempts
+}

@@ -1,0 +1,124 @@
+//! Queues, and jobs driven by hand.
+
+mod acknowledge;
+mod pop;
+
+use std::{sync::Arc, time::Duration};
+
+use pg_queue_core::{
+    JobId, PushOptions, PushOutcome, QueueError, QueueName,
+    jobs::{self, NewJob, PushError, RAW_KIND},
+    queues::{self, QueueDdlError},
+};
+use serde::Serialize;
+
+pub use self::pop::{PopError, PoppedJob, UndecodableJob};
+use crate::{on, shared::Shared};
+
+/// How long a popped job belongs to its consumer, unless told otherwise: 5 minutes.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(300);
+
+/// Queues, and jobs that a consumer takes and ends by hand.
+///
+/// A popped job is leased, not gone: when its consumer crashes, the lease runs out and the next
+/// [`pop`](Self::pop) has it. There is no heartbeat; work that takes longer than the lease calls
+/// [`extend`](Self::extend). Handlers by type, retries by policy and heartbeats are the worker's.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+impl Queue {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Makes the queue; does nothing when it exists. The same as `select pg_queue_create_queue('name')`.
+    ///
+    /// # Errors
+    /// A table of that name exists and is not ours, the migrations are missing, or a lock was not free in time.
+    pub async fn create(&self, queue: &QueueName) -> Result<(), QueueDdlError> {
+        let mut connection = self.shared.acquire().await?;
+        queues::create(&mut *connection, &self.shared.table(queue)).await
+    }
+
+    /// Drops the queue; with `force` even when it still has jobs, which are lost then. Answers whether there was one.
+    ///
+    /// # Errors
+    /// It has unfinished jobs and `force` is not set, or a lock was not free in time.
+    pub async fn drop(&self, queue: &QueueName, force: bool) -> Result<bool, QueueDdlError> {
+        self.shared.forget(queue);
+        let mut connection = self.shared.acquire().await?;
+        queues::drop(&mut *connection, &self.shared.table(queue), force).await
+    }
+
+    /// All queues, by name.
+    ///
+    /// # Errors
+    /// The migrations are missing or the database failed.
+    pub async fn list(&self) -> Result<Vec<QueueName>, QueueError> {
+        let mut connection = self.shared.acquire().await?;
+        Ok(queues::list(&mut *connection, &self.shared.schema).await?)
+    }
+
+    /// Enqueues any payload that serializes, as a job of the kind `raw`.
+    ///
+    /// # Errors
+    /// The payload does not serialize or is longer than 64 MiB, the queue is missing, or the database failed.
+    pub async fn push(&self, queue: &QueueName, payload: &impl Serialize) -> Result<JobId, PushError> {
+        let outcome = self.push_with(queue, RAW_KIND, payload, PushOptions::default()).await?;
+        Ok(outcome.id())
+    }
+
+    /// Enqueues a payload under a kind, with options.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push), and an option that is out of range.
+    pub async fn push_with(
+        &self,
+        queue: &QueueName,
+        kind: &str,
+        payload: &impl Serialize,
+        options: PushOptions,
+    ) -> Result<PushOutcome, PushError> {
+        let mut job = NewJob::new(kind, payload)?;
+        job.options = options;
+        on::push(&self.shared, queue, &job).await
+    }
+
+    /// Enqueues a job of the kind `raw` for each payload, all in one statement: all or none. Answers the ids in the
+    /// order of the payloads.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push).
+    pub async fn push_many<'p, P: Serialize + 'p>(
+        &self,
+        queue: &QueueName,
+        payloads: impl IntoIterator<Item = &'p P>,
+    ) -> Result<Vec<JobId>, PushError> {
+        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
+        let table = self.shared.table(queue);
+        match jobs::push_many(&mut *connection, &table, payloads, &PushOptions::default()).await {
+            Err(PushError::Queue(QueueError::Missing(_))) => {
+                drop(connection);
+                Err(PushError::Queue(on::missing(&self.shared, queue).await))
+            }
+            pushed => pushed,
+        }
+    }
+
+    /// How many jobs wait, due or not. Running ones are not counted.
+    ///
+    /// # Errors
+    /// The queue is missing or the database failed.
+    pub async fn pending_count(&self, queue: &QueueName) -> Result<u64, QueueError> {
+        let mut connection = self.shared.acquire().await?;
+        match jobs::pending_count(&mut *connection, &self.shared.table(queue)).await {
+            Err(QueueError::Missing(_)) => {
+                drop(connection);
+                Err(on::missing(&self.shared, queue).await)
+            }
+            counted => counted,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Taking jobs by hand.
+
+use std::time::{Duration, SystemTime};
+
+use pg_queue_core::{
+    BEGIN_PINNED, DatabaseError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName, RequestId,
+    jobs::{self, Claimant, ClaimedJob, Release},
+};
+use serde::de::DeserializeOwned;
+use sqlx::Connection;
+
+use super::{DEFAULT_LEASE, Queue};
+use crate::on;
+
+/// How long a job that did not decode waits before the next consumer meets it. It may be meant for another one, so it is
+/// not discarded; but at the head of the queue it would be popped again and again.
+const UNDECODABLE_DELAY: Duration = Duration::from_secs(60);
+
+/// A job that was taken by hand.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PoppedJob<T> {
+    /// What to complete or fail: the id together with the lease. Displays as the number.
+    pub id: LeasedJobId,
+    /// The payload.
+    pub payload: T,
+    /// What type of job it is: `raw` unless it was enqueued under another kind.
+    pub kind: String,
+    /// The request that the job is, if a caller waits for a reply.
+    pub request_id: Option<RequestId>,
+    /// How many attempts it has in all. Which one this is says `id.attempt()`.
+    pub max_attempts: u16,
+    /// Which jobs it ran before.
+    pub priority: Priority,
+    /// Since when it has been due.
+    pub run_at: SystemTime,
+    /// When it was enqueued.
+    pub created_at: SystemTime,
+}
+
+impl Queue {
+    /// Takes the next due job, of any kind, under a lease of 5 minutes. `None` when none is due.
+    ///
+    /// # Errors
+    /// The payload is not a `T`: the job goes back with the error noted, is not counted as tried, and comes again after a
+    /// minute. Or the queue is missing, or the database failed.
+    pub async fn pop<T: DeserializeOwned>(&self, queue: &QueueName) -> Result<Option<PoppedJob<T>>, PopError> {
+        self.pop_for(queue, DEFAULT_LEASE).await
+    }
+
+    /// Takes the next due job under a lease of the given length.
+    ///
+    /// # Errors
+    /// Those of [`pop`](Self::pop).
+    pub async fn pop_for<T: DeserializeOwned>(
+        &self,
+        queue: &QueueName,
+        lease: Duration,
+    ) -> Result<Option<PoppedJob<T>>, PopError> {
+        let job = self.pop_many_for(queue, 1, lease).await?.pop();
+        Ok(job.transpose()?)
+    }
+
+    /// Takes up to `limit` due jobs in the order in which they should run, each under a lease of 5 minutes. A job that
+    /// does not decode is an error in its place and goes back; the others are not affected.
+    ///
+    /// # Errors
+    /// The queue is missing or the database failed.
+    pub async fn pop_many<T: DeserializeOwned>(
+        &self,
+        queue: &QueueName,
+        limit: u32,
+    ) -> Result<Vec<Result<PoppedJob<T>, UndecodableJob>>, PopError> {
+        self.pop_many_for(queue, limit, DEFAULT_LEASE).await
+    }
+
+    /// Takes up to `limit` due jobs under a lease of the given length.
+    ///
+    /// # Errors
+    /// Those of [`pop_many`](Self::pop_many).
+    pub async fn pop_many_for<T: DeserializeOwned>(
+        &self,
+        queue: &QueueName,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<Result<PoppedJob<T>, UndecodableJob>>, PopError> {
+        let claimed = match self.claim(queue, limit, lease).await {
+            Err(QueueError::Missing(_)) => return Err(PopError::Queue(on::missing(&self.shared, queue).await)),
+            claimed => claimed?,
+        };
+        let mut back = Vec::new();
+        let popped = claimed
+            .into_iter()
+            .map(|job| {
+                decode(job).inspect_err(|error| {
+                    back.push(Release {
+                        id: error.job,
+                        delay: Some(UNDECODABLE_DELAY),
+                        error: Some(error.source.to_string()),
+                    });
+                })
+            })
+            .collect();
+        if !back.is_empty() {
+            let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
+            // Rows that somebody has locked keep their lease, and come back when it runs out.
+            jobs::release(&mut *connection, &self.shared.table(queue), &back).await?;
+        }
+        Ok(popped)
+    }
+
+    async fn claim(&self, queue: &QueueName, limit: u32, lease: Duration) -> Result<Vec<ClaimedJob>, QueueError> {
+        let table = self.shared.table(queue);
+        let failed = |error| QueueError::Database(DatabaseError::new(error, &self.shared.schema));
+        let mut connection = self.shared.acquire().await?;
+        let mut pinned = connection.begin_with(BEGIN_PINNED).await.map_err(failed)?;
+        let claimant = Claimant::HandDriven(lease);
+        let claimed = jobs::claim(&mut *pinned, &table, claimant, LeaseToken::random(), None, limit).await?;
+        if claimed.is_empty() {
+            // Nobody else looks after jobs whose consumer let the last attempt's lease run out.
+            jobs::discard_expired(&mut *pinned, &table).await?;
+        }
+        pinned.commit().await.map_err(failed)?;
+        Ok(claimed)
+    }
+}
+
+fn decode<T: DeserializeOwned>(job: ClaimedJob) -> Result<PoppedJob<T>, UndecodableJob> {
+    let payload = serde_json::from_str(&job.payload).map_err(|source| UndecodableJob {
+        job: job.id,
+        kind: job.kind.clone(),
+        source,
+    })?;
+    Ok(PoppedJob {
+        id: job.id,
+        payload,
+        kind: job.kind,
+        request_id: job.request_id,
+        max_attempts: job.max_attempts,
+        priority: job.priority,
+        run_at: job.run_at,
+        created_at: job.created_at,
+    })
+}
+
+/// A job whose payload is not what its consumer expects. It went back, with this error noted.
+#[derive(Debug, thiserror::Error)]
+#[error("job {job} of kind {kind:?} does not decode and went back: {source}")]
+pub struct UndecodableJob {
+    job: LeasedJobId,
+    kind: String,
+    source: serde_json::Error,
+}
+
+impl UndecodableJob {
+    /// Which job.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.job.job_id()
+    }
+}
+
+/// Why no job was taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PopError {
+    /// The job's payload is not what the consumer expects.
+    #[error(transparent)]
+    Undecodable(#[from] UndecodableJob),
+    /// The queue is missing or the database failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}

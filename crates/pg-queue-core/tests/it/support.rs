@@ -1,0 +1,118 @@
+//! A migrated database for each test, and the few steps that most tests begin with.
+
+use std::time::Duration;
+
+use pg_queue_core::{
+    BEGIN_PINNED, JobId, LeaseToken, QueueName, QueueTable, Schema,
+    jobs::{self, Claimant, ClaimedJob, NewJob, PushOptions},
+    migrate, queues,
+};
+use pg_queue_embedded::{Database, shared};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::{Connection, PgConnection, PgPool};
+
+/// Long enough that no lease runs out while a test runs.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+
+/// A database of the test's own, dropped at its end.
+pub(crate) struct Db {
+    pub(crate) pool: PgPool,
+    pub(crate) schema: Schema,
+    database: Database,
+}
+
+/// A database with all migrations in the schema `public`.
+pub(crate) async fn database() -> Db {
+    let mut hash = Sha256::new();
+    for migration in migrate::MIGRATIONS {
+        hash.update(migration.checksum());
+    }
+    let hash: String = hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let database = Database::from_template(shared(), &format!("core_{hash}"), async |pool| {
+        migrate::run(&mut *pool.acquire().await?, &Schema::default()).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    Db::new(database).await
+}
+
+/// A database without any migration.
+pub(crate) async fn empty_database() -> Db {
+    Db::new(Database::create(shared()).await.unwrap()).await
+}
+
+impl Db {
+    async fn new(database: Database) -> Self {
+        Self {
+            pool: database.pool_of(20).await.unwrap(),
+            schema: Schema::default(),
+            database,
+        }
+    }
+
+    /// A connection of its own, not the pool's.
+    pub(crate) async fn connect(&self) -> PgConnection {
+        PgConnection::connect(self.database.url()).await.unwrap()
+    }
+
+    /// The queue of that name, made.
+    pub(crate) async fn queue(&self, name: &str) -> QueueTable {
+        let table = table(name);
+        queues::create(&self.pool, &table).await.unwrap();
+        table
+    }
+
+    /// Pushes a job of kind `kind`.
+    pub(crate) async fn push(&self, table: &QueueTable, kind: &str) -> JobId {
+        self.push_with(table, kind, PushOptions::default()).await
+    }
+
+    /// Pushes a job of kind `kind` with options.
+    pub(crate) async fn push_with(&self, table: &QueueTable, kind: &str, options: PushOptions) -> JobId {
+        let mut job = NewJob::new(kind, &json!({"to": "a@example.org"})).unwrap();
+        job.options = options;
+        let mut connection = self.pool.acquire().await.unwrap();
+        jobs::push(&mut connection, table, &job).await.unwrap().id()
+    }
+
+    /// Claims up to `limit` jobs of every kind by hand, under a lease that stands longer than the test.
+    pub(crate) async fn claim(&self, table: &QueueTable, limit: u32) -> Vec<ClaimedJob> {
+        self.claim_as(table, Claimant::HandDriven(LONG), limit).await
+    }
+
+    /// Claims up to `limit` jobs of every kind.
+    pub(crate) async fn claim_as(&self, table: &QueueTable, claimant: Claimant, limit: u32) -> Vec<ClaimedJob> {
+        claim_on(&mut *self.pool.acquire().await.unwrap(), table, claimant, limit).await
+    }
+
+    /// Claims the one job there is, under a lease that has run out when this returns.
+    pub(crate) async fn claim_and_let_expire(&self, table: &QueueTable) -> ClaimedJob {
+        let mut jobs = self.claim_as(table, Claimant::HandDriven(Duration::ZERO), 1).await;
+        jobs.pop().expect("a job to claim")
+    }
+
+    /// The number that a query answers.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
+    }
+}
+
+/// A claim as workers do it: in a transaction of its own with its plan pinned.
+pub(crate) async fn claim_on(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    claimant: Claimant,
+    limit: u32,
+) -> Vec<ClaimedJob> {
+    let mut transaction = connection.begin_with(BEGIN_PINNED).await.unwrap();
+    let claimed = jobs::claim(&mut *transaction, table, claimant, LeaseToken::random(), None, limit).await;
+    transaction.commit().await.unwrap();
+    claimed.unwrap()
+}
+
+/// The table of the queue `name` in the schema `public`, made or not.
+pub(crate) fn table(name: &str) -> QueueTable {
+    QueueName::new(name).unwrap().table(&Schema::default())
+}

@@ -1,2 +1,71 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands: `cargo xtask --help`.
+#![forbid(unsafe_code)]
+
+mod database;
+mod migrate;
+mod postgres;
+mod report;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test                               all tests, on a private PostgreSQL
+  cargo xtask test --pg 14 -- -p pg-queue-core   one crate's tests, on PostgreSQL 14
+  cargo xtask migrate status                     what the database in DATABASE_URL has and lacks
+  cargo xtask migrate print > pg_queue.sql       the tables as plain SQL, for another tool
+  cargo xtask tidy                               the rules that no compiler knows";
+
+/// The commands of the pg-queue project.
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Migrate(migrate::Args),
+    Test(test::Args),
+    Tidy(tidy::Args),
+    Postgres(postgres::Args),
+}
+
+fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return report::usage(&error),
+    };
+    let done = match command {
+        Command::Migrate(args) => migrate::run(args),
+        Command::Test(args) => test::run(&args),
+        Command::Tidy(args) => tidy::run(&args),
+        Command::Postgres(args) => postgres::run(&args),
+    };
+    done.unwrap_or_else(|error| report::failure(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_never_shows_the_database_url() {
+        let mut cli = super::Cli::command();
+        let migrate = cli.find_subcommand_mut("migrate").expect("there is such a command");
+        let help = migrate.render_long_help().to_string();
+        assert!(help.contains("[env: DATABASE_URL]"), "{help}");
+        assert!(!help.contains("[env: DATABASE_URL="), "{help}");
+    }
+}

@@ -25,10 +25,7 @@ type Loading = Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
 
 impl Cache {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            loading: Arc::default(),
-        }
+        Self { shared, loading: Arc::default() }
     }
 
     /// Sets a value that lives for `ttl`, in place of one that is there.
@@ -38,14 +35,7 @@ impl Cache {
     /// database failed.
     pub async fn set(&self, key: &str, value: &impl Serialize, ttl: impl Into<Ttl>) -> Result<(), CacheError> {
         let mut connection = self.shared.acquire().await?;
-        cache::set(
-            &mut *connection,
-            &self.shared.schema,
-            key,
-            value,
-            Expiry::After(ttl.into()),
-        )
-        .await
+        cache::set(&mut *connection, &self.shared.schema, key, value, Expiry::After(ttl.into())).await
     }
 
     /// Sets a value that expires at this moment, on the database's clock.
@@ -59,14 +49,7 @@ impl Cache {
         expires_at: SystemTime,
     ) -> Result<(), CacheError> {
         let mut connection = self.shared.acquire().await?;
-        cache::set(
-            &mut *connection,
-            &self.shared.schema,
-            key,
-            value,
-            Expiry::At(expires_at),
-        )
-        .await
+        cache::set(&mut *connection, &self.shared.schema, key, value, Expiry::At(expires_at)).await
     }
 
     /// The value under `key`; `None` when there is none or it has expired.
@@ -116,7 +99,7 @@ impl Cache {
             return Ok(value);
         }
         let turn = Turn::new(&self.loading, key);
-        let _held = turn.lock.lock().await;
+        let _held = turn.comes().await;
         // Whoever had the turn before has probably set it.
         if let Some(value) = self.get(key).await? {
             return Ok(value);
@@ -131,7 +114,8 @@ impl Cache {
 struct Turn<'a> {
     loading: &'a Loading,
     key: &'a str,
-    lock: Arc<tokio::sync::Mutex<()>>,
+    /// Only empty while this is dropped.
+    lock: Option<Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl<'a> Turn<'a> {
@@ -139,15 +123,21 @@ impl<'a> Turn<'a> {
         let mut keys = loading.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = Arc::clone(keys.entry(key.to_owned()).or_default());
         drop(keys);
-        Self { loading, key, lock }
+        Self { loading, key, lock: Some(lock) }
+    }
+
+    async fn comes(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        Some(self.lock.as_ref()?.lock().await)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut keys = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        // The map's own and this one: nobody else waits. New ones are made under the same lock.
-        if Arc::strong_count(&self.lock) == 2 {
+        // Given up under the map's lock, as it was taken: of two that end at the same time, the second one sees that it is
+        // the last.
+        self.lock = None;
+        if keys.get(self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             keys.remove(self.key);
         }
     }

@@ -8,6 +8,7 @@
 mod cache;
 mod connection;
 mod listener;
+mod missing;
 mod notify;
 mod on;
 mod pg_queue;

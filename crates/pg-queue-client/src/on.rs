@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use pg_queue_core::{
-    DatabaseError, EnqueueFuture, Enqueuer, QueueError, QueueName,
+    EnqueueFuture, Enqueuer, QueueError, QueueName,
     jobs::{self, NewJob, PushError, PushOutcome},
-    queues,
+    push_checked,
 };
 use sqlx::PgConnection;
 
-use crate::{PgQueue, shared::Shared};
+use crate::{PgQueue, missing::explained, shared::Shared};
 
 /// A connection of the caller's together with the schema of a [`PgQueue`]. Made by [`PgQueue::on`].
 #[derive(Debug)]
@@ -27,21 +27,10 @@ impl<'c> On<'c> {
 impl<'c> Enqueuer for On<'c> {
     type Future = EnqueueFuture<'c>;
 
-    /// The error of a missing table would abort the caller's transaction, so the queue is looked for first, once per
-    /// process and queue.
+    /// The error of a missing table would abort the caller's transaction, so the queue is looked for first. Every time:
+    /// what was there a moment ago may have been dropped by another process, or rolled back with its transaction.
     fn push_job(self, queue: QueueName, job: NewJob) -> Self::Future {
-        Box::pin(async move {
-            let table = self.shared.table(&queue);
-            if !self.shared.has_seen(&queue) {
-                queues::exists(&mut *self.connection, &table).await?;
-                self.shared.saw(&queue);
-            }
-            let pushed = jobs::push(self.connection, &table, &job).await;
-            if let Err(PushError::Queue(QueueError::Missing(_))) = &pushed {
-                self.shared.forget(&queue);
-            }
-            pushed
-        })
+        Box::pin(async move { push_checked(self.connection, &self.shared.table(&queue), &job).await })
     }
 
     fn refuse(error: PushError) -> Self::Future {
@@ -63,22 +52,8 @@ impl<'a> Enqueuer for &'a PgQueue {
 
 /// Enqueues through the pool.
 pub(crate) async fn push(shared: &Shared, queue: &QueueName, job: &NewJob) -> Result<PushOutcome, PushError> {
+    let table = shared.table(queue);
     let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
-    let pushed = jobs::push(&mut connection, &shared.table(queue), job).await;
-    match pushed {
-        Err(PushError::Queue(QueueError::Missing(_))) => Err(PushError::Queue(missing(shared, queue).await)),
-        pushed => pushed,
-    }
-}
-
-/// The table of a queue was not there: because nobody made the queue, or because the migrations are missing too?
-pub(crate) async fn missing(shared: &Shared, queue: &QueueName) -> QueueError {
-    let look = async {
-        let mut connection = shared.acquire().await?;
-        queues::exists(&mut *connection, &shared.table(queue)).await
-    };
-    match look.await {
-        Err(error @ QueueError::Database(DatabaseError::NotMigrated { .. })) => error,
-        _ => QueueError::Missing(queue.clone()),
-    }
+    let pushed = jobs::push(&mut connection, &table, job).await;
+    explained(&mut connection, &table, pushed).await
 }

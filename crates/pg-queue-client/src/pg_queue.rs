@@ -12,7 +12,9 @@ use sqlx::{
 };
 
 use crate::{
-    Cache, ListenError, Listener, Notifier, On, Queue, RequestResponse, connection, listener::Hub, shared::Shared,
+    Cache, ListenError, Listener, Notifier, On, Queue, RequestResponse,
+    listener::{Address, Hub},
+    shared::Shared,
 };
 
 /// Jobs, notifications, a cache and request-response on an application's own PostgreSQL.
@@ -59,11 +61,10 @@ impl PgQueue {
     /// # Errors
     /// At once, when the server is not there or refuses the user: see [`DatabaseError`].
     pub async fn connect(url: &str) -> Result<Self, DatabaseError> {
-        let schema = Schema::default();
-        let options: PgConnectOptions = url.parse().map_err(|error| DatabaseError::new(error, &schema))?;
-        let pool = PgPoolOptions::new().connect_lazy_with(options);
-        connection::acquire(&pool, &schema).await?;
-        Ok(Self::new(pool))
+        let options = options(url).map_err(|error| DatabaseError::Other(sqlx::Error::Configuration(error.into())))?;
+        let queue = Self::new(PgPoolOptions::new().connect_lazy_with(options));
+        queue.shared.acquire().await?;
+        Ok(queue)
     }
 
     /// Settings beyond the pool.
@@ -91,6 +92,9 @@ impl PgQueue {
     ///
     /// # Errors
     /// A channel's name cannot be used.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn background_listener(&self, channels: &[&str]) -> Result<Listener, ListenError> {
         self.shared.hub.attach_in_background(channels)
     }
@@ -111,9 +115,7 @@ impl PgQueue {
     /// Migrations are missing, or a newer library has applied a breaking one.
     pub async fn check(&self) -> Result<(), MigrateError> {
         let mut connection = self.shared.acquire().await?;
-        migrations::status(&mut connection, &self.shared.schema)
-            .await?
-            .check(&self.shared.schema)
+        migrations::status(&mut connection, &self.shared.schema).await?.check(&self.shared.schema)
     }
 
     /// The pool that was given.
@@ -135,9 +137,7 @@ impl PgQueue {
 
 impl fmt::Debug for PgQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PgQueue")
-            .field("schema", &self.shared.schema)
-            .finish_non_exhaustive()
+        f.debug_struct("PgQueue").field("schema", &self.shared.schema).finish_non_exhaustive()
     }
 }
 
@@ -160,7 +160,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct PgQueueBuilder {
     schema: Schema,
     listener: Option<PgConnectOptions>,
@@ -182,14 +182,14 @@ impl PgQueueBuilder {
     /// # Errors
     /// The URL cannot be read. The error does not repeat it, since it may hold a password.
     pub fn listener_url(mut self, url: &str) -> Result<Self, ConfigError> {
-        self.listener = Some(url.parse().map_err(|_| ConfigError)?);
+        self.listener = Some(options(url)?);
         Ok(self)
     }
 
     /// Wraps the pool. Sends nothing to the server.
     #[must_use]
     pub fn build(self, pool: PgPool) -> PgQueue {
-        let hub = Hub::new(pool.clone(), self.listener, self.schema.clone());
+        let hub = Hub::new(Address::new(pool.clone(), self.listener, self.schema.clone()));
         let shared = Arc::new(Shared::new(pool, self.schema, hub));
         PgQueue {
             queue: Queue::new(Arc::clone(&shared)),
@@ -201,7 +201,22 @@ impl PgQueueBuilder {
     }
 }
 
+/// Shows no URL: it may hold a password.
+impl fmt::Debug for PgQueueBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgQueueBuilder").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+/// sqlx does not look at the scheme, and would take `https://..` for a database.
+fn options(url: &str) -> Result<PgConnectOptions, ConfigError> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(ConfigError);
+    }
+    url.parse().map_err(|_| ConfigError)
+}
+
 /// A URL that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the listener's URL cannot be read: it should look like postgres://user:password@host:5432/database")]
+#[error("the URL cannot be read: it should look like postgres://user:password@host:5432/database")]
 pub struct ConfigError;

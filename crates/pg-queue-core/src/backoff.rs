@@ -36,10 +36,7 @@ pub enum Backoff {
 
 impl Backoff {
     /// One second, doubled by each attempt, at most an hour.
-    pub const DEFAULT: Self = Self::Exponential {
-        base: Duration::from_secs(1),
-        max: Duration::from_secs(3600),
-    };
+    pub const DEFAULT: Self = Self::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(3600) };
 
     /// The part of a delay by which [`jittered`](Self::jittered) may shorten or lengthen it.
     pub const JITTER: f64 = 0.1;

@@ -32,7 +32,7 @@ pub enum DatabaseError {
     )]
     PoolTimedOut,
     /// Anything else.
-    #[error("database error: {0}")]
+    #[error("database error: {}", said(.0))]
     Other(#[source] sqlx::Error),
 }
 
@@ -46,10 +46,9 @@ impl DatabaseError {
             sqlx::Error::Database(ref inner) => match inner.code().as_deref() {
                 Some("28000" | "28P01" | "3D000") => Self::Refused(inner.message().to_owned()),
                 // undefined table, column, function, schema
-                Some("42P01" | "42703" | "42883" | "3F000") => Self::NotMigrated {
-                    schema: schema.clone(),
-                    detail: inner.message().to_owned(),
-                },
+                Some("42P01" | "42703" | "42883" | "3F000") => {
+                    Self::NotMigrated { schema: schema.clone(), detail: inner.message().to_owned() }
+                }
                 _ => Self::Other(error),
             },
             error => Self::Other(error),
@@ -99,10 +98,21 @@ impl QueueError {
     }
 }
 
+/// The server's own words and its code. How sqlx shows its error ends with a line number, of the server's source code.
+fn said(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(inner) => match inner.code() {
+            Some(code) => format!("{} (SQLSTATE {code})", inner.message()),
+            None => inner.message().to_owned(),
+        },
+        error => error.to_string(),
+    }
+}
+
 /// Whether the message names this table. What stands around the name depends on the server's language.
 fn names(message: &str, table: &str) -> bool {
     let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    message.split_once(table).is_some_and(|(before, after)| {
-        !before.ends_with(part_of_name) && !after.starts_with(part_of_name)
-    })
+    message
+        .split_once(table)
+        .is_some_and(|(before, after)| !before.ends_with(part_of_name) && !after.starts_with(part_of_name))
 }

@@ -80,11 +80,7 @@ pub struct Enqueue<E> {
 impl<E> Enqueue<E> {
     pub(crate) fn new<J: Job>(job: &J, to: E) -> Self {
         let queue = QueueName::new(J::QUEUE).map_err(PushError::from);
-        Self {
-            to,
-            queue,
-            job: NewJob::typed(job),
-        }
+        Self { to, queue, job: NewJob::typed(job) }
     }
 
     /// Into this queue instead of the type's own.

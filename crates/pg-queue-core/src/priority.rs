@@ -23,11 +23,7 @@ impl Priority {
     /// # Errors
     /// The number is above 9.
     pub const fn new(priority: u8) -> Result<Self, InvalidPriority> {
-        if priority > 9 {
-            Err(InvalidPriority(priority))
-        } else {
-            Ok(Self(priority))
-        }
+        if priority > 9 { Err(InvalidPriority(priority)) } else { Ok(Self(priority)) }
     }
 
     /// The number, 0 to 9.

@@ -24,11 +24,7 @@ impl QueueName {
         let mut bytes = name.bytes();
         let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase());
         let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if first && rest && name.len() <= 48 {
-            Ok(Self(name.into()))
-        } else {
-            Err(InvalidQueueName(shorten(name)))
-        }
+        if first && rest && name.len() <= 48 { Ok(Self(name.into())) } else { Err(InvalidQueueName(shorten(name))) }
     }
 
     /// The name as given.
@@ -40,10 +36,7 @@ impl QueueName {
     /// The table of this queue in `schema`.
     #[must_use]
     pub fn table(&self, schema: &Schema) -> QueueTable {
-        QueueTable {
-            schema: schema.clone(),
-            queue: self.clone(),
-        }
+        QueueTable { schema: schema.clone(), queue: self.clone() }
     }
 }
 

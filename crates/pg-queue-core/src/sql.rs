@@ -13,11 +13,7 @@ pub(crate) type Statement = AssertSqlSafe<String>;
 /// Fills `{schema}` (quoted) and `{schema_name}` (bare, for use inside string literals).
 pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
     let schema = schema.as_str();
-    AssertSqlSafe(
-        template
-            .replace("{schema}", &format!("\"{schema}\""))
-            .replace("{schema_name}", schema),
-    )
+    AssertSqlSafe(template.replace("{schema}", &format!("\"{schema}\"")).replace("{schema_name}", schema))
 }
 
 /// Fills `{queue}` with the queue's table, and what [`in_schema`] fills.

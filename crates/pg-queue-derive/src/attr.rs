@@ -33,10 +33,9 @@ impl Attrs {
                         attrs.entry(&entry, errors);
                     }
                 }
-                other => errors.at(
-                    other,
-                    "the keys of `job` stand in parentheses, such as `#[job(queue = \"emails\")]`",
-                ),
+                other => {
+                    errors.at(other, "the keys of `job` stand in parentheses, such as `#[job(queue = \"emails\")]`")
+                }
             }
         }
         attrs
@@ -89,9 +88,7 @@ impl Attrs {
 fn split_at_commas(tokens: TokenStream, errors: &mut Errors) -> Vec<Vec<TokenTree>> {
     let mut entries = vec![Vec::new()];
     for token in tokens {
-        let entry = entries
-            .last_mut()
-            .expect("the list starts with one entry and only grows");
+        let entry = entries.last_mut().expect("the list starts with one entry and only grows");
         match &token {
             TokenTree::Punct(comma) if comma.as_char() == ',' => {
                 if entry.is_empty() {

@@ -61,10 +61,7 @@ impl Arguments {
         let text = text.trim();
         let text = text.strip_suffix(',').unwrap_or(text);
         for argument in text.split(',').map(str::trim) {
-            match argument
-                .split_once('=')
-                .map(|(key, value)| (key.trim_end(), value.trim_start()))
-            {
+            match argument.split_once('=').map(|(key, value)| (key.trim_end(), value.trim_start())) {
                 None if argument.is_empty() && base.is_none() => return Err(needs_base(name)),
                 None if argument.is_empty() => return Err(format!("{name} has a comma too many")),
                 None if base.is_none() => base = Some(duration::parse(argument)?),
@@ -82,9 +79,7 @@ impl Arguments {
         }
         let base = base.ok_or_else(|| needs_base(name))?;
         if base.is_zero() {
-            return Err(format!(
-                "the base of {name} is zero: a failed job would be tried again at once"
-            ));
+            return Err(format!("the base of {name} is zero: a failed job would be tried again at once"));
         }
         Ok(Self { base, max })
     }
@@ -121,27 +116,9 @@ mod tests {
     fn every_function_is_read() {
         for (text, backoff) in [
             ("constant(5s)", Backoff::Constant(secs(5))),
-            (
-                "linear(5s, max = 10m)",
-                Backoff::Linear {
-                    base: secs(5),
-                    max: secs(600),
-                },
-            ),
-            (
-                "exponential(1s, max = 10m)",
-                Backoff::Exponential {
-                    base: secs(1),
-                    max: secs(600),
-                },
-            ),
-            (
-                "exponential(1s, max = 1s)",
-                Backoff::Exponential {
-                    base: secs(1),
-                    max: secs(1),
-                },
-            ),
+            ("linear(5s, max = 10m)", Backoff::Linear { base: secs(5), max: secs(600) }),
+            ("exponential(1s, max = 10m)", Backoff::Exponential { base: secs(1), max: secs(600) }),
+            ("exponential(1s, max = 1s)", Backoff::Exponential { base: secs(1), max: secs(1) }),
         ] {
             assert_eq!(parse(text), Ok(backoff), "{text}");
         }
@@ -149,33 +126,14 @@ mod tests {
 
     #[test]
     fn max_is_an_hour_unless_given() {
-        assert_eq!(
-            parse("linear(5s)"),
-            Ok(Backoff::Linear {
-                base: secs(5),
-                max: secs(3600)
-            })
-        );
-        assert_eq!(
-            parse("exponential(1h)"),
-            Ok(Backoff::Exponential {
-                base: secs(3600),
-                max: secs(3600)
-            })
-        );
+        assert_eq!(parse("linear(5s)"), Ok(Backoff::Linear { base: secs(5), max: secs(3600) }));
+        assert_eq!(parse("exponential(1h)"), Ok(Backoff::Exponential { base: secs(3600), max: secs(3600) }));
     }
 
     #[test]
     fn blanks_a_trailing_comma_and_the_order_are_free() {
-        let expected = Ok(Backoff::Linear {
-            base: secs(5),
-            max: secs(600),
-        });
-        for text in [
-            " linear ( 5s ,max=10m ) ",
-            "linear(5s, max = 10m,)",
-            "linear(max = 10m, 5s)",
-        ] {
+        let expected = Ok(Backoff::Linear { base: secs(5), max: secs(600) });
+        for text in [" linear ( 5s ,max=10m ) ", "linear(5s, max = 10m,)", "linear(max = 10m, 5s)"] {
             assert_eq!(parse(text), expected, "{text}");
         }
     }

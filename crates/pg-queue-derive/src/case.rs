@@ -46,12 +46,9 @@ mod tests {
 
     #[test]
     fn digits_stay_with_the_word_before_them() {
-        for (name, snake) in [
-            ("Sha256Sum", "sha256_sum"),
-            ("HTTP2Server", "http2_server"),
-            ("SendV2", "send_v2"),
-            ("X509", "x509"),
-        ] {
+        for (name, snake) in
+            [("Sha256Sum", "sha256_sum"), ("HTTP2Server", "http2_server"), ("SendV2", "send_v2"), ("X509", "x509")]
+        {
             assert_eq!(snake_case(name), snake, "{name}");
         }
     }

@@ -3,13 +3,8 @@
 use std::time::Duration;
 
 /// Every unit, longest first, with its length in milliseconds.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 24 * 60 * 60 * 1000),
-    ("h", 60 * 60 * 1000),
-    ("m", 60 * 1000),
-    ("s", 1000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] =
+    [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000), ("ms", 1)];
 
 /// Ends every message, so that whoever guessed wrong needs no second guess.
 const FORMS: &str = "write whole numbers with a unit of d, h, m, s or ms, the longest first, \
@@ -137,11 +132,7 @@ mod tests {
 
     #[test]
     fn overflow_is_an_error_in_the_number_in_the_unit_and_in_the_sum() {
-        for text in [
-            "99999999999999999999ms",
-            "18446744073709551615d",
-            "1d18446744073709551615ms",
-        ] {
+        for text in ["99999999999999999999ms", "18446744073709551615d", "1d18446744073709551615ms"] {
             assert!(error(text).contains("too long"), "{text}");
         }
         assert_eq!(parse("18446744073709551615ms"), Ok(Duration::from_millis(u64::MAX)));

@@ -80,9 +80,7 @@ fn nearest(name: &str) -> Option<Key> {
         .map(|(_, key)| key);
     // Shorter parts are in some key by accident.
     let by_part = || {
-        Key::ALL
-            .into_iter()
-            .find(|key| name.len() >= 3 && (key.name().contains(&name) || name.contains(key.name())))
+        Key::ALL.into_iter().find(|key| name.len() >= 3 && (key.name().contains(&name) || name.contains(key.name())))
     };
     by_letters.or_else(by_part)
 }

@@ -28,22 +28,13 @@ const MAX_MAX_ATTEMPTS: u16 = 32767;
 /// Checks everything. The result is only good if there were no errors.
 pub(crate) fn policy(payload: &Payload<'_>, errors: &mut Errors) -> Policy {
     shape(payload, errors);
-    let Attrs {
-        priority,
-        max_attempts,
-        queue,
-        timeout,
-        backoff,
-        ..
-    } = &payload.attrs;
+    let Attrs { priority, max_attempts, queue, timeout, backoff, .. } = &payload.attrs;
     let kind = kind(payload, errors);
     Policy {
         aliases: aliases(&payload.attrs, kind.as_deref(), errors),
         kind: kind.unwrap_or_default(),
         queue: queue.as_ref().and_then(|literal| self::queue(literal, errors)),
-        priority: priority
-            .as_ref()
-            .and_then(|literal| in_range(Key::Priority, literal, 0, MAX_PRIORITY, errors)),
+        priority: priority.as_ref().and_then(|literal| in_range(Key::Priority, literal, 0, MAX_PRIORITY, errors)),
         max_attempts: max_attempts
             .as_ref()
             .and_then(|literal| in_range(Key::MaxAttempts, literal, 1, MAX_MAX_ATTEMPTS, errors)),
@@ -68,10 +59,7 @@ fn shape(payload: &Payload<'_>, errors: &mut Errors) {
             data.enum_token,
             format_args!("a job is a struct and `{name}` is an enum: make it a field of a struct"),
         ),
-        Data::Union(data) => errors.at(
-            data.union_token,
-            format_args!("a job is a struct and `{name}` is a union"),
-        ),
+        Data::Union(data) => errors.at(data.union_token, format_args!("a job is a struct and `{name}` is a union")),
     }
     if !payload.generics.params.is_empty() {
         errors.at(
@@ -109,10 +97,7 @@ fn check_kind(kind: &str) -> Result<(), String> {
         return Err(format!("a kind has 1 to {MAX_KIND_BYTES} bytes, this one is empty"));
     }
     if kind.len() > MAX_KIND_BYTES {
-        return Err(format!(
-            "a kind has 1 to {MAX_KIND_BYTES} bytes, this one has {}",
-            kind.len()
-        ));
+        return Err(format!("a kind has 1 to {MAX_KIND_BYTES} bytes, this one has {}", kind.len()));
     }
     match kind.chars().find(|c| c.is_control()) {
         Some(control) => Err(format!("a kind has no control characters, this one has {control:?}")),
@@ -163,15 +148,9 @@ fn in_range<N>(key: Key, literal: &LitInt, min: N, max: N, errors: &mut Errors) 
 where
     N: FromStr<Err: std::fmt::Display> + PartialOrd,
 {
-    let number = literal
-        .base10_parse()
-        .ok()
-        .filter(|number| (min..=max).contains(number));
+    let number = literal.base10_parse().ok().filter(|number| (min..=max).contains(number));
     if number.is_none() {
-        errors.at(
-            literal,
-            format_args!("`{}` {literal} is out of range: it {}", key.name(), key.takes()),
-        );
+        errors.at(literal, format_args!("`{}` {literal} is out of range: it {}", key.name(), key.takes()));
     }
     number
 }
@@ -183,10 +162,7 @@ fn timeout(literal: &LitStr, errors: &mut Errors) -> Option<Timeout> {
     }
     match duration::parse(&text) {
         Ok(limit) if limit.is_zero() => {
-            errors.at(
-                literal,
-                "a timeout of zero would end every attempt at once; write \"none\" for no limit",
-            );
+            errors.at(literal, "a timeout of zero would end every attempt at once; write \"none\" for no limit");
             None
         }
         Ok(limit) => Some(Timeout::After(limit)),
@@ -198,19 +174,13 @@ fn timeout(literal: &LitStr, errors: &mut Errors) -> Option<Timeout> {
 }
 
 fn backoff(literal: &LitStr, errors: &mut Errors) -> Option<Backoff> {
-    backoff::parse(&literal.value())
-        .map_err(|why| errors.at(literal, why))
-        .ok()
+    backoff::parse(&literal.value()).map_err(|why| errors.at(literal, why)).ok()
 }
 
 /// The path that takes the place of `::pg_queue`.
 pub(crate) fn root(attrs: &Attrs, errors: &mut Errors) -> Root {
     let Some(literal) = &attrs.root else {
-        return if attrs.written.contains(&Key::Crate) {
-            Root::Broken
-        } else {
-            Root::Default
-        };
+        return if attrs.written.contains(&Key::Crate) { Root::Broken } else { Root::Default };
     };
     match literal.parse_with(syn::Path::parse_mod_style) {
         Ok(mut path) => {
@@ -223,14 +193,8 @@ pub(crate) fn root(attrs: &Attrs, errors: &mut Errors) -> Root {
         }
         Err(_) => {
             let text = literal.value();
-            errors.at(
-                literal,
-                format_args!(
-                    "\"{}\" is not a path: `crate` {}",
-                    text.escape_debug(),
-                    Key::Crate.takes()
-                ),
-            );
+            errors
+                .at(literal, format_args!("\"{}\" is not a path: `crate` {}", text.escape_debug(), Key::Crate.takes()));
             Root::Broken
         }
     }

@@ -29,11 +29,7 @@ impl Account {
     }
 
     fn named(name: &'static str) -> Option<Account> {
-        let account = Account {
-            user: id("-u", name)?,
-            group: id("-g", name)?,
-            name,
-        };
+        let account = Account { user: id("-u", name)?, group: id("-g", name)?, name };
         (account.user != 0).then_some(account)
     }
 
@@ -49,10 +45,6 @@ impl Account {
 
 /// Asks the program `id`, which knows directories of users other than `/etc/passwd` too and needs no unsafe code.
 fn id(which: &str, name: &str) -> Option<u32> {
-    let output = Command::new("id")
-        .args([which, name])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new("id").args([which, name]).stderr(Stdio::null()).output().ok()?;
     str::from_utf8(&output.stdout).ok()?.trim().parse().ok()
 }

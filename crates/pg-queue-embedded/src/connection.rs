@@ -13,9 +13,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Reads a URL, of PostgreSQL and nothing else: the parser does not look at the scheme.
 pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(sqlx::Error::Configuration(
-            "it does not begin with postgres:// or postgresql://".into(),
-        ));
+        return Err(sqlx::Error::Configuration("it does not begin with postgres:// or postgresql://".into()));
     }
     url.parse()
 }
@@ -23,9 +21,7 @@ pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
 /// Who connects to what, without the password.
 pub(crate) fn describe(options: &PgConnectOptions) -> String {
     let user = options.get_username();
-    let host = options
-        .get_socket()
-        .map_or(options.get_host().into(), |socket| socket.to_string_lossy());
+    let host = options.get_socket().map_or(options.get_host().into(), |socket| socket.to_string_lossy());
     // PostgreSQL's rule: without a name, the database is called like the user.
     let database = options.get_database().unwrap_or(user);
     format!("database {database:?} on {host}:{} as {user:?}", options.get_port())
@@ -37,23 +33,14 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, 
         Ok(connected) => connected,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s").into()),
     };
-    connected.map_err(|source| DatabaseError::Connect {
-        server: describe(&options),
-        source,
-    })
+    connected.map_err(|source| DatabaseError::Connect { server: describe(&options), source })
 }
 
 /// Runs a statement made of words and names of our own, nothing from outside.
 pub(crate) async fn run(connection: &mut PgConnection, statement: String) -> Result<(), DatabaseError> {
-    match sqlx::raw_sql(AssertSqlSafe(statement.clone()))
-        .execute(connection)
-        .await
-    {
+    match sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(connection).await {
         Ok(_) => Ok(()),
-        Err(source) => Err(DatabaseError::Statement {
-            what: statement,
-            source,
-        }),
+        Err(source) => Err(DatabaseError::Statement { what: statement, source }),
     }
 }
 
@@ -64,13 +51,7 @@ pub(crate) async fn create_database(
     name: &str,
     template: &str,
 ) -> Result<(), DatabaseError> {
-    let has_choice = connection
-        .server_version_num()
-        .is_some_and(|version| version >= 15_00_00);
+    let has_choice = connection.server_version_num().is_some_and(|version| version >= 15_00_00);
     let strategy = if has_choice { " strategy file_copy" } else { "" };
-    run(
-        connection,
-        format!("create database \"{name}\" template \"{template}\"{strategy}"),
-    )
-    .await
+    run(connection, format!("create database \"{name}\" template \"{template}\"{strategy}")).await
 }

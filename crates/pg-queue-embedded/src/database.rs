@@ -101,12 +101,7 @@ impl Database {
         let url = server.url(&name);
         let options = parse(&url).map_err(DatabaseError::Url)?;
         // Made before the database, so that its drop cleans up when this future is cancelled.
-        let database = Database {
-            name,
-            url,
-            options,
-            admin,
-        };
+        let database = Database { name, url, options, admin };
         create_database(connection, &database.name, template).await?;
         Ok(database)
     }
@@ -143,10 +138,7 @@ impl Database {
     pub async fn pool_of(&self, max_connections: u32) -> Result<PgPool, DatabaseError> {
         let options = PgPoolOptions::new().max_connections(max_connections);
         let pool = options.connect_with(self.connect_options()).await;
-        pool.map_err(|source| DatabaseError::Connect {
-            server: describe(&self.options),
-            source,
-        })
+        pool.map_err(|source| DatabaseError::Connect { server: describe(&self.options), source })
     }
 }
 
@@ -181,8 +173,6 @@ impl Drop for Database {
 fn unique_name() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos());
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     format!("pgq_test_{}_{nanos:x}_{count}", process::id())
 }

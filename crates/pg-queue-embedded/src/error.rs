@@ -100,10 +100,7 @@ pub(crate) fn with_causes(error: &dyn Error) -> String {
 
 /// The message that a newcomer without a server sees, so it names every way to get one.
 fn ways_out(looked_in: &[PathBuf]) -> impl Display {
-    let looked_in: String = looked_in
-        .iter()
-        .map(|folder| format!("\n  {}", folder.display()))
-        .collect();
+    let looked_in: String = looked_in.iter().map(|folder| format!("\n  {}", folder.display())).collect();
     format!(
         "no PostgreSQL to use: found no folder that has both `initdb` and `postgres`; \
          do one of these, then run the same command again:

@@ -27,12 +27,7 @@ const VERSIONED: [(&str, &str, &str); 10] = [
 ];
 
 /// Folders that hold one version, whichever it is.
-const UNVERSIONED: [&str; 4] = [
-    "/usr/local/pgsql/bin",
-    "/opt/homebrew/bin",
-    "/usr/local/bin",
-    "/usr/bin",
-];
+const UNVERSIONED: [&str; 4] = ["/usr/local/pgsql/bin", "/opt/homebrew/bin", "/usr/local/bin", "/usr/bin"];
 
 /// The first folder that has both programs: the chosen one or else `PG_BIN` if there is either, otherwise PATH, what
 /// `pg_config` says, and the places where packages put them, newest major version first.
@@ -54,11 +49,7 @@ pub(crate) fn find(chosen: Option<&Path>) -> Result<PathBuf, StartError> {
 }
 
 fn candidates(chosen: Option<&Path>) -> Vec<PathBuf> {
-    let named = || {
-        env::var_os("PG_BIN")
-            .filter(|folder| !folder.is_empty())
-            .map(PathBuf::from)
-    };
+    let named = || env::var_os("PG_BIN").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let chosen = chosen.map(Path::to_path_buf).or_else(named);
     if let Some(folder) = chosen {
         return vec![folder];

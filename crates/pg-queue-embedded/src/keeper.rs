@@ -45,22 +45,12 @@ impl Keeper {
         let bin_dir = find::find(settings.bin_dir.as_deref())?;
         let account = Account::choose()?;
         let folder = folder::create(settings, account)?;
-        let shell = command(settings, account, &folder, &bin_dir)
-            .spawn()
-            .map_err(|source| {
-                let _ = fs::remove_dir(&folder);
-                StartError::Io {
-                    what: "start /bin/sh for a private server".into(),
-                    source,
-                }
-            })?;
+        let shell = command(settings, account, &folder, &bin_dir).spawn().map_err(|source| {
+            let _ = fs::remove_dir(&folder);
+            StartError::Io { what: "start /bin/sh for a private server".into(), source }
+        })?;
         // From here on dropping the keeper cleans up.
-        let mut keeper = Keeper {
-            bin_dir,
-            folder,
-            pid: 0,
-            shell,
-        };
+        let mut keeper = Keeper { bin_dir, folder, pid: 0, shell };
         keeper.pid = keeper.wait_until_ready(account)?;
         Ok(keeper)
     }
@@ -77,10 +67,7 @@ impl Keeper {
             let pid = fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
             let program = self.bin_dir.join(if pid.is_empty() { "initdb" } else { "postgres" });
             if ended {
-                return Err(failed(
-                    format!("{}{account} ended at its start", program.display()),
-                    &log,
-                ));
+                return Err(failed(format!("{}{account} ended at its start", program.display()), &log));
             }
             if log.contains(READY)
                 && let Some(Ok(pid)) = pid.strip_suffix('\n').map(str::parse)
@@ -98,10 +85,7 @@ impl Keeper {
     /// TLS is ruled out here, because a `PGSSLMODE` in the environment would demand it of a server that has none.
     pub(crate) fn url(&self, database: &str) -> String {
         let socket_folder = url::encode(self.folder.as_os_str().as_bytes());
-        format!(
-            "postgres://postgres@{socket_folder}:5432/{}?sslmode=disable",
-            url::encode(database.as_bytes())
-        )
+        format!("postgres://postgres@{socket_folder}:5432/{}?sslmode=disable", url::encode(database.as_bytes()))
     }
 
     pub(crate) fn bin_dir(&self) -> &Path {
@@ -147,10 +131,7 @@ fn command(settings: &Settings, account: Option<Account>, folder: &Path, bin_dir
         command.env_remove(name);
     }
     command.env("LC_ALL", "C").current_dir("/");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // A group of its own, which Ctrl-C in our terminal does not reach.
     command.process_group(0);
     if let Some(account) = account {
@@ -161,9 +142,7 @@ fn command(settings: &Settings, account: Option<Account>, folder: &Path, bin_dir
 
 /// Variables that would make the server another one than asked for.
 fn is_meant_for_postgres(name: &OsStr) -> bool {
-    ["PG", "LC_", "LANG"]
-        .iter()
-        .any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
+    ["PG", "LC_", "LANG"].iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
 }
 
 fn failed(what: String, log: &str) -> StartError {

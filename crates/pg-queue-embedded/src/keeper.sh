@@ -29,6 +29,8 @@ trap '' HUP INT QUIT TERM
     # ended, because its number may be another process by now.
     until [ -e "$folder/ended" ]; do
         kill -QUIT "$server"
+        # A test may have halted it.
+        kill -CONT "$server"
         sleep 0.02 || sleep 1
     done
 } <&3 &

@@ -44,14 +44,9 @@ impl Server {
     /// # Errors
     ///
     /// If the programs are not found or do not start; the error holds the end of their log.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "settings are made for one start; asking for & helps nobody"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "settings are made for one start; asking for & helps nobody")]
     pub fn start(settings: Settings) -> Result<Server, StartError> {
-        Keeper::start(&settings).map(|keeper| Server {
-            kind: Kind::Private(keeper),
-        })
+        Keeper::start(&settings).map(|keeper| Server { kind: Kind::Private(keeper) })
     }
 
     /// The server that `DATABASE_URL` names, without connecting to it yet; if that is unset or empty, a new private
@@ -86,9 +81,7 @@ impl Server {
 
     fn given_by(name: &'static str, url: &str) -> Result<Server, StartError> {
         connection::parse(url).map_err(|source| StartError::Url { name, source })?;
-        Ok(Server {
-            kind: Kind::Given(url.to_owned()),
-        })
+        Ok(Server { kind: Kind::Given(url.to_owned()) })
     }
 
     /// The URL of a database on this server, whether it exists or not.
@@ -155,10 +148,9 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Private(keeper) => f.debug_tuple("Server").field(keeper).finish(),
-            Kind::Given(_) => f
-                .debug_tuple("Server")
-                .field(&self.admin_options().map(|it| connection::describe(&it)))
-                .finish(),
+            Kind::Given(_) => {
+                f.debug_tuple("Server").field(&self.admin_options().map(|it| connection::describe(&it))).finish()
+            }
         }
     }
 }

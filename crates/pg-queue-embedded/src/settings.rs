@@ -18,11 +18,7 @@ pub struct Settings {
 }
 
 /// These lose data in a power cut, which a test does not care about, and make its commits free.
-const NOT_DURABLE: [(&str, &str); 3] = [
-    ("fsync", "off"),
-    ("synchronous_commit", "off"),
-    ("full_page_writes", "off"),
-];
+const NOT_DURABLE: [(&str, &str); 3] = [("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off")];
 
 const FOR_TESTS: [(&str, &str); 5] = [
     // Compiling a plan costs more than any statement of a test takes.
@@ -41,25 +37,15 @@ impl Settings {
     /// and the data is in memory (`/dev/shm`) when that has 1 GiB free.
     pub fn for_tests() -> Self {
         let options = NOT_DURABLE.into_iter().chain(FOR_TESTS);
-        let options = options
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        Settings {
-            bin_dir: None,
-            in_memory: true,
-            options,
-        }
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Settings { bin_dir: None, in_memory: true, options }
     }
 
     /// PostgreSQL's own defaults, with the data on a real disk where there is one: for benchmarks and demos.
     ///
     /// The folder is in [`std::env::temp_dir`], or in `/var/tmp` when the former is in memory.
     pub fn durable() -> Self {
-        Settings {
-            bin_dir: None,
-            in_memory: false,
-            options: Vec::new(),
-        }
+        Settings { bin_dir: None, in_memory: false, options: Vec::new() }
     }
 
     /// Sets a parameter of the server, like `postgres -c name=value`; the last value given for a name wins.

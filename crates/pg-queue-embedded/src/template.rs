@@ -73,10 +73,7 @@ where
     let pool = PgPoolOptions::new().connect_lazy_with(options.clone());
     let prepared = prepare(pool.clone()).await;
     let _ = timeout(CLOSE_LIMIT, pool.close()).await;
-    prepared.map_err(|source| DatabaseError::Prepare {
-        template: template.to_owned(),
-        source,
-    })
+    prepared.map_err(|source| DatabaseError::Prepare { template: template.to_owned(), source })
 }
 
 async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, DatabaseError> {
@@ -84,10 +81,7 @@ async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, Datab
         .bind(name)
         .fetch_one(connection)
         .await
-        .map_err(|source| DatabaseError::Statement {
-            what: format!("look for database {name:?}"),
-            source,
-        })
+        .map_err(|source| DatabaseError::Statement { what: format!("look for database {name:?}"), source })
 }
 
 async fn lock(connection: &mut PgConnection, name: &str) -> Result<(), DatabaseError> {
@@ -96,10 +90,7 @@ async fn lock(connection: &mut PgConnection, name: &str) -> Result<(), DatabaseE
         .execute(connection)
         .await
         .map(drop)
-        .map_err(|source| DatabaseError::Statement {
-            what: format!("lock the making of {name:?}"),
-            source,
-        })
+        .map_err(|source| DatabaseError::Statement { what: format!("lock the making of {name:?}"), source })
 }
 
 async fn disconnect_all(connection: &mut PgConnection, name: &str) -> Result<(), DatabaseError> {
@@ -108,8 +99,5 @@ async fn disconnect_all(connection: &mut PgConnection, name: &str) -> Result<(),
         .execute(connection)
         .await
         .map(drop)
-        .map_err(|source| DatabaseError::Statement {
-            what: format!("end the connections to {name:?}"),
-            source,
-        })
+        .map_err(|source| DatabaseError::Statement { what: format!("end the connections to {name:?}"), source })
 }

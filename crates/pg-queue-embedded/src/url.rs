@@ -8,10 +8,7 @@ pub(crate) fn with_database(url: &str, database: &str) -> String {
     let (server, rest) = split_before(url, authority, &['/', '?', '#']);
     let query = rest.find('?').map_or("", |at| &rest[at + 1..]);
     // This parameter would win over the path.
-    let query: Vec<&str> = query
-        .split('&')
-        .filter(|it| !it.is_empty() && !it.starts_with("dbname="))
-        .collect();
+    let query: Vec<&str> = query.split('&').filter(|it| !it.is_empty() && !it.starts_with("dbname=")).collect();
     let mark = if query.is_empty() { "" } else { "?" };
     format!("{server}/{}{mark}{}", encode(database.as_bytes()), query.join("&"))
 }
@@ -39,18 +36,9 @@ mod tests {
     #[test]
     fn all_but_the_database_is_kept() {
         for (given, expected) in [
-            (
-                "postgres://u:p%40ss@h:1/old?sslmode=disable&a=b",
-                "postgres://u:p%40ss@h:1/new?sslmode=disable&a=b",
-            ),
-            (
-                "postgresql://h?dbname=old&sslmode=disable",
-                "postgresql://h/new?sslmode=disable",
-            ),
-            (
-                "postgres:///old?host=/run/postgresql",
-                "postgres:///new?host=/run/postgresql",
-            ),
+            ("postgres://u:p%40ss@h:1/old?sslmode=disable&a=b", "postgres://u:p%40ss@h:1/new?sslmode=disable&a=b"),
+            ("postgresql://h?dbname=old&sslmode=disable", "postgresql://h/new?sslmode=disable"),
+            ("postgres:///old?host=/run/postgresql", "postgres:///new?host=/run/postgresql"),
             ("postgres://u@%2Frun%2Fpg/?dbname=old", "postgres://u@%2Frun%2Fpg/new"),
             ("postgres://h", "postgres://h/new"),
         ] {

@@ -21,10 +21,7 @@ use crate::support::{in_a_clean_process, output, role};
 
 #[tokio::test]
 async fn a_new_database_is_empty_and_nobody_elses() {
-    let [one, other] = [
-        Database::create(shared()).await.unwrap(),
-        Database::create(shared()).await.unwrap(),
-    ];
+    let [one, other] = [Database::create(shared()).await.unwrap(), Database::create(shared()).await.unwrap()];
     assert_ne!(one.name(), other.name());
     assert_eq!(one.url(), shared().url(one.name()));
     make_table(one.pool().await.unwrap()).await.unwrap();
@@ -89,10 +86,7 @@ async fn a_template_that_could_not_be_prepared_is_tried_again() {
         Err("half-way".into())
     };
     let error = Database::from_template(shared(), &template, fail).await.unwrap_err();
-    assert!(
-        matches!(&error, DatabaseError::Prepare { source, .. } if source.to_string() == "half-way"),
-        "{error:?}"
-    );
+    assert!(matches!(&error, DatabaseError::Prepare { source, .. } if source.to_string() == "half-way"), "{error:?}");
     let database = Database::from_template(shared(), &template, make_table).await.unwrap();
     assert_eq!(rows(&database).await, Some(1));
 }
@@ -126,9 +120,7 @@ async fn a_connection_that_prepare_forgets_does_not_forbid_copies() {
         std::mem::forget(PgConnection::connect_with(&options).await?);
         Ok(())
     };
-    let database = Database::from_template(shared(), &unique_template(), forget)
-        .await
-        .unwrap();
+    let database = Database::from_template(shared(), &unique_template(), forget).await.unwrap();
     assert_eq!(rows(&database).await, Some(1));
 }
 
@@ -174,21 +166,14 @@ async fn a_database_may_outlive_its_server() {
 async fn a_server_that_is_not_there_is_named_without_its_password() {
     let server = Server::given("postgres://someone:secret@127.0.0.1:1/d?sslmode=disable").unwrap();
     let error = Database::create(&server).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "could not connect to database \"d\" on 127.0.0.1:1 as \"someone\""
-    );
+    assert_eq!(error.to_string(), "could not connect to database \"d\" on 127.0.0.1:1 as \"someone\"");
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
 }
 
 /// A name that no other run uses on a server that outlives the run.
 fn unique_template() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    format!(
-        "embedded_{}_{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::SeqCst)
-    )
+    format!("embedded_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst))
 }
 
 async fn make_table(pool: PgPool) -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -199,10 +184,7 @@ async fn make_table(pool: PgPool) -> Result<(), Box<dyn Error + Send + Sync>> {
 /// The number of rows of the table, if it is there.
 async fn rows(database: &Database) -> Option<i64> {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    sqlx::query_scalar("select count(*) from t")
-        .fetch_one(&mut connection)
-        .await
-        .ok()
+    sqlx::query_scalar("select count(*) from t").fetch_one(&mut connection).await.ok()
 }
 
 async fn exists(database: &str) -> bool {

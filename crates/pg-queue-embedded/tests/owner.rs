@@ -30,12 +30,7 @@ fn owner() {
         Some("waits with a child") => {
             let server = Server::start(Settings::for_tests()).unwrap();
             #[expect(clippy::zombie_processes, reason = "it is the test that ends it")]
-            let child = Command::new("sleep")
-                .arg("300")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
+            let child = Command::new("sleep").arg("300").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             introduce(&server, child.id());
             wait_for_ever();
         }
@@ -68,21 +63,23 @@ fn an_owner_killed_before_its_server_is_ready_leaves_nothing() {
     let mut owner = command.spawn().unwrap();
     let beginning = format!("pgq-{}-", owner.id());
     let folder = || {
-        [Path::new("/dev/shm"), &env::temp_dir()]
-            .into_iter()
-            .find_map(|parent| {
-                let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-                entries
-                    .map(|entry| entry.path())
-                    .find(|path| path.to_string_lossy().contains(&beginning))
-            })
+        [Path::new("/dev/shm"), &env::temp_dir()].into_iter().find_map(|parent| {
+            let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).find(|path| path.to_string_lossy().contains(&beginning))
+        })
     };
-    wait_until("the shell has begun", || {
-        folder().is_some_and(|folder| folder.join("log").exists())
-    });
+    wait_until("the shell has begun", || folder().is_some_and(|folder| folder.join("log").exists()));
     owner.kill().unwrap();
     owner.wait().unwrap();
     wait_until("the folder is gone", || folder().is_none());
+}
+
+#[test]
+fn a_server_that_was_halted_goes_with_its_owner_too() {
+    let owner = Owner::that("waits");
+    kill_process(process(owner.server), Signal::STOP).unwrap();
+    owner.signal(Signal::KILL);
+    owner.assert_nothing_left();
 }
 
 #[test]
@@ -114,11 +111,7 @@ fn an_owner_that_ends_by_itself_takes_its_server_along() {
 
 /// Tells the test about the server.
 fn introduce(server: &Server, child: u32) {
-    println!(
-        "\nserver {} {child} {}",
-        server.pid().unwrap(),
-        folder(server).display()
-    );
+    println!("\nserver {} {child} {}", server.pid().unwrap(), folder(server).display());
     std::io::stdout().flush().unwrap();
 }
 
@@ -142,20 +135,10 @@ impl Owner {
         let mut command = in_a_clean_process("owner", role);
         command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap())
-            .lines()
-            .map(Result::unwrap);
-        let line = lines
-            .into_iter()
-            .find(|line| line.starts_with("server "))
-            .expect("an introduction");
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let line = lines.into_iter().find(|line| line.starts_with("server ")).expect("an introduction");
         let [server, child, folder] = line.splitn(4, ' ').skip(1).collect::<Vec<_>>().try_into().unwrap();
-        Owner {
-            process,
-            server: server.parse().unwrap(),
-            child: child.parse().unwrap(),
-            folder: folder.into(),
-        }
+        Owner { process, server: server.parse().unwrap(), child: child.parse().unwrap(), folder: folder.into() }
     }
 
     fn signal(&self, signal: Signal) {

@@ -19,10 +19,7 @@ use crate::support::{folder, in_a_clean_process, is_running, output, role};
 fn in_another_environment() {
     match role().as_deref() {
         None => {}
-        Some("start") => println!(
-            "\nstarted in {}",
-            folder(&Server::start(Settings::durable()).unwrap()).display()
-        ),
+        Some("start") => println!("\nstarted in {}", folder(&Server::start(Settings::durable()).unwrap()).display()),
         Some("fail") => {
             let error = Server::start(Settings::for_tests().with("shared_buffers", "nonsense")).unwrap_err();
             println!("\nprocess {}\n{error}", std::process::id());
@@ -64,9 +61,7 @@ async fn two_servers_at_once_do_not_know_each_other() {
 
 #[tokio::test]
 async fn settings_reach_the_server_and_the_last_value_wins() {
-    let settings = Settings::durable()
-        .with("max_connections", "7")
-        .with("max_connections", "9");
+    let settings = Settings::durable().with("max_connections", "7").with("max_connections", "9");
     let server = Server::start(settings).unwrap();
     assert_eq!(ask(&server, "show max_connections").await, "9");
     assert_eq!(ask(&server, "show fsync").await, "on");
@@ -84,24 +79,12 @@ fn only_its_account_and_we_may_enter_the_folder() {
 fn a_server_that_dies_at_its_start_shows_its_log_and_leaves_nothing() {
     let said = output(&mut in_a_clean_process("in_another_environment", "fail"));
     assert!(said.contains("ended at its start; the end of its log:"), "{said}");
-    assert!(
-        said.contains("invalid value for parameter \"shared_buffers\""),
-        "{said}"
-    );
+    assert!(said.contains("invalid value for parameter \"shared_buffers\""), "{said}");
     let (_, process) = said.split_once("\nprocess ").unwrap();
     let beginning = format!("pgq-{}-", process.lines().next().unwrap());
-    for parent in [
-        Path::new("/dev/shm"),
-        Path::new("/tmp"),
-        Path::new("/var/tmp"),
-        &std::env::temp_dir(),
-    ] {
+    for parent in [Path::new("/dev/shm"), Path::new("/tmp"), Path::new("/var/tmp"), &std::env::temp_dir()] {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-            assert!(
-                !entry.file_name().to_string_lossy().starts_with(&beginning),
-                "{}",
-                entry.path().display()
-            );
+            assert!(!entry.file_name().to_string_lossy().starts_with(&beginning), "{}", entry.path().display());
         }
     }
 }
@@ -109,12 +92,7 @@ fn a_server_that_dies_at_its_start_shows_its_log_and_leaves_nothing() {
 #[test]
 fn the_environment_does_not_reach_the_server() {
     let mut command = in_a_clean_process("in_another_environment", "start");
-    command.envs([
-        ("PGDATA", "/nowhere"),
-        ("PGPORT", "1"),
-        ("PGSSLMODE", "require"),
-        ("LC_ALL", "xx_XX.UTF-8"),
-    ]);
+    command.envs([("PGDATA", "/nowhere"), ("PGPORT", "1"), ("PGSSLMODE", "require"), ("LC_ALL", "xx_XX.UTF-8")]);
     assert!(output(&mut command).contains("started in "));
 }
 
@@ -133,25 +111,13 @@ fn a_private_folder_for_temporary_files_is_no_obstacle() {
 fn a_long_folder_for_temporary_files_is_no_obstacle() {
     let long = std::env::temp_dir().join("x".repeat(100));
     let said = output(in_a_clean_process("in_another_environment", "start").env("TMPDIR", &long));
-    assert!(
-        said.contains("started in ") && !said.contains(long.to_str().unwrap()),
-        "{said}"
-    );
+    assert!(said.contains("started in ") && !said.contains(long.to_str().unwrap()), "{said}");
 }
 
 #[test]
 fn without_programs_the_error_names_all_the_ways_out() {
     let said = output(in_a_clean_process("in_another_environment", "explain").env("PG_BIN", "/nowhere/bin"));
-    for way in [
-        "DATABASE_URL",
-        "apt-get",
-        "dnf",
-        "apk",
-        "brew",
-        "PG_BIN",
-        "cargo xtask postgres",
-        "\n  /nowhere/bin",
-    ] {
+    for way in ["DATABASE_URL", "apt-get", "dnf", "apk", "brew", "PG_BIN", "cargo xtask postgres", "\n  /nowhere/bin"] {
         assert!(said.contains(way), "{way} is not in:\n{said}");
     }
 }
@@ -159,9 +125,7 @@ fn without_programs_the_error_names_all_the_ways_out() {
 #[test]
 fn chosen_programs_are_the_only_ones_looked_for() {
     let error = Server::start(Settings::for_tests().bin_dir("/nowhere/else")).unwrap_err();
-    let StartError::NotFound { looked_in } = error else {
-        panic!("{error}")
-    };
+    let StartError::NotFound { looked_in } = error else { panic!("{error}") };
     assert_eq!(looked_in, [Path::new("/nowhere/else")]);
 }
 
@@ -173,19 +137,13 @@ fn the_environment_may_name_a_server() {
     assert!(output(explain().env("DATABASE_URL", "")).contains("private: true"));
 
     let broken = output(explain().env("DATABASE_URL", "mysql://u:secret@h"));
-    assert!(
-        broken.contains("DATABASE_URL is not a usable URL") && !broken.contains("secret"),
-        "{broken}"
-    );
+    assert!(broken.contains("DATABASE_URL is not a usable URL") && !broken.contains("secret"), "{broken}");
 }
 
 #[test]
 fn the_test_runners_server_wins_over_the_users() {
     let mut command = in_a_clean_process("in_another_environment", "shared");
-    command.envs([
-        ("DATABASE_URL", "postgres://users"),
-        ("PG_QUEUE_TEST_SERVER", "postgres://runners"),
-    ]);
+    command.envs([("DATABASE_URL", "postgres://users"), ("PG_QUEUE_TEST_SERVER", "postgres://runners")]);
     assert!(output(&mut command).contains("shared is \"postgres://runners\""));
 }
 
@@ -195,10 +153,7 @@ fn a_given_server_keeps_its_password_and_parameters_and_shows_neither() {
     let server = Server::given(url).unwrap();
     assert!(!server.is_private());
     assert_eq!(server.admin_url(), url);
-    assert_eq!(
-        server.url("other"),
-        "postgres://u:p%40ss@h:1/other?sslmode=disable&application_name=a"
-    );
+    assert_eq!(server.url("other"), "postgres://u:p%40ss@h:1/other?sslmode=disable&application_name=a");
     assert!(!format!("{server:?}").contains("ss@h"), "{server:?}");
 }
 

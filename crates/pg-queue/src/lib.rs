@@ -17,3 +17,5 @@ pub use pg_queue_core::{
     replies::StoreReplyError,
     topics::NotifyError,
 };
+#[cfg(feature = "worker")]
+pub use pg_queue_worker::{BuildError, Context, Failure, Handler, Outcome, RunError, Summary, Worker, WorkerBuilder};

@@ -30,10 +30,7 @@ pub(super) struct Channel {
 
 impl Channel {
     pub(super) fn new(name: &str) -> Result<Self, InvalidChannel> {
-        Ok(Self {
-            name: name.to_owned(),
-            on_server: server_channel(name)?.into_owned(),
-        })
+        Ok(Self { name: name.to_owned(), on_server: server_channel(name)?.into_owned() })
     }
 }
 
@@ -78,13 +75,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(pool: PgPool, options: Option<PgConnectOptions>, schema: Schema) -> Self {
-        Self {
-            pool,
-            options,
-            schema,
-            commands: Mutex::default(),
-            next_id: AtomicU64::new(0),
-        }
+        Self { pool, options, schema, commands: Mutex::default(), next_id: AtomicU64::new(0) }
     }
 
     /// A listener, if there is a connection.
@@ -97,10 +88,7 @@ impl Hub {
 
     /// A listener, now or whenever there is a connection.
     pub(crate) fn attach_in_background(&self, channels: &[&str]) -> Result<Listener, ListenError> {
-        let channels = channels
-            .iter()
-            .map(|name| Channel::new(name))
-            .collect::<Result<_, _>>()?;
+        let channels = channels.iter().map(|name| Channel::new(name)).collect::<Result<_, _>>()?;
         self.enter(channels, None)
     }
 
@@ -108,25 +96,10 @@ impl Hub {
         let id = SubscriberId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (sender, events) = mpsc::channel(BUFFER);
         let lost = Arc::new(AtomicU64::new(0));
-        let subscriber = Subscriber {
-            events: sender,
-            lost: Arc::clone(&lost),
-        };
+        let subscriber = Subscriber { events: sender, lost: Arc::clone(&lost) };
         let commands = self.commands();
-        commands
-            .send(Command::Attach {
-                id,
-                subscriber,
-                channels,
-                answer,
-            })
-            .map_err(|_| ListenError::Closed)?;
-        Ok(Listener {
-            id,
-            commands,
-            events,
-            lost,
-        })
+        commands.send(Command::Attach { id, subscriber, channels, answer }).map_err(|_| ListenError::Closed)?;
+        Ok(Listener { id, commands, events, lost })
     }
 
     fn commands(&self) -> mpsc::UnboundedSender<Command> {
@@ -135,10 +108,7 @@ impl Hub {
             return commands.clone();
         }
         let (commands, receiver) = mpsc::unbounded_channel();
-        let options = self
-            .options
-            .clone()
-            .unwrap_or_else(|| (*self.pool.connect_options()).clone());
+        let options = self.options.clone().unwrap_or_else(|| (*self.pool.connect_options()).clone());
         tokio::spawn(supervisor::run(options, self.schema.clone(), receiver));
         *running = Some(commands.clone());
         commands

@@ -74,12 +74,7 @@ impl Listener {
     /// The name is empty or holds a NUL.
     pub async fn unlisten(&mut self, channel: &str) -> Result<(), ListenError> {
         let channel = server_channel(channel)?.into_owned();
-        self.ask(|id, answer| Command::Unlisten {
-            id,
-            channel: Some(channel),
-            answer,
-        })
-        .await
+        self.ask(|id, answer| Command::Unlisten { id, channel: Some(channel), answer }).await
     }
 
     /// Stops to receive anything.
@@ -87,12 +82,7 @@ impl Listener {
     /// # Errors
     /// The runtime that drives the connection has ended.
     pub async fn unlisten_all(&mut self) -> Result<(), ListenError> {
-        self.ask(|id, answer| Command::Unlisten {
-            id,
-            channel: None,
-            answer,
-        })
-        .await
+        self.ask(|id, answer| Command::Unlisten { id, channel: None, answer }).await
     }
 
     /// Waits for the next notification. Cancel safe: nothing is lost when the future is dropped.
@@ -140,9 +130,7 @@ impl Listener {
 
     async fn ask(&self, command: impl FnOnce(SubscriberId, Answer) -> Command) -> Result<(), ListenError> {
         let (answer, answered) = oneshot::channel();
-        self.commands
-            .send(command(self.id, answer))
-            .map_err(|_| ListenError::Closed)?;
+        self.commands.send(command(self.id, answer)).map_err(|_| ListenError::Closed)?;
         answered.await.map_err(|_| ListenError::Closed)?
     }
 }

@@ -102,10 +102,7 @@ impl Registry {
     pub(super) fn dispatch(&self, channel: &str, payload: &str) {
         for (id, name) in self.channels.get(channel).into_iter().flatten() {
             if let Some(subscriber) = self.subscribers.get(id) {
-                let notification = Notification {
-                    channel: name.clone(),
-                    payload: payload.to_owned(),
-                };
+                let notification = Notification { channel: name.clone(), payload: payload.to_owned() };
                 subscriber.tell(Event::Notification(notification));
             }
         }

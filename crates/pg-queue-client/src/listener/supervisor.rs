@@ -21,10 +21,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pauses between attempts to connect.
-const RECONNECT: Backoff = Backoff::Exponential {
-    base: Duration::from_millis(100),
-    max: Duration::from_secs(10),
-};
+const RECONNECT: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(10) };
 
 /// Serves the listeners of a process until the last of them and the last handle are gone.
 ///
@@ -41,10 +38,7 @@ pub(super) async fn run(options: PgConnectOptions, schema: Schema, mut commands:
             match connect(&options, &schema, &registry).await {
                 Ok(connection) => {
                     failures = 0;
-                    let connected = Connected {
-                        connection,
-                        registry: &mut registry,
-                    };
+                    let mut connected = Connected { connection, registry: &mut registry };
                     if connected.obey(command).await.is_ok() {
                         let ended = connected.serve(&mut commands).await;
                         if ended {
@@ -64,10 +58,7 @@ pub(super) async fn run(options: PgConnectOptions, schema: Schema, mut commands:
                     registry.tell_gap();
                 }
                 (was_connected, failures) = (true, 0);
-                let connected = Connected {
-                    connection,
-                    registry: &mut registry,
-                };
+                let connected = Connected { connection, registry: &mut registry };
                 if connected.serve(&mut commands).await {
                     return;
                 }
@@ -101,17 +92,12 @@ async fn connect(
     let failed = |error| DatabaseError::new(error, schema);
     // The pool below hides why it cannot connect; this tells it at once.
     drop(connection::connect(options, schema).await?);
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(PROBE_TIMEOUT)
-        .connect_lazy_with(options.clone());
+    let pool =
+        PgPoolOptions::new().max_connections(1).acquire_timeout(PROBE_TIMEOUT).connect_lazy_with(options.clone());
     let mut connection = PgListener::connect_with(&pool).await.map_err(failed)?;
     // Reconnecting is this file's business: only here is everybody told.
     connection.eager_reconnect(false);
-    timeout(PROBE_TIMEOUT, connection.listen_all(registry.channels()))
-        .await
-        .map_err(no_answer)?
-        .map_err(failed)?;
+    timeout(PROBE_TIMEOUT, connection.listen_all(registry.channels())).await.map_err(no_answer)?.map_err(failed)?;
     Ok(connection)
 }
 
@@ -123,21 +109,13 @@ fn no_answer<E>(_: E) -> DatabaseError {
 fn refuse(command: Command, registry: &mut Registry, error: &Arc<DatabaseError>) {
     let refusal = || Err(ListenError::NotConnected(Arc::clone(error)));
     match command {
-        Command::Attach {
-            id,
-            subscriber,
-            channels,
-            answer: None,
-        } => {
+        Command::Attach { id, subscriber, channels, answer: None } => {
             registry.attach(id, subscriber);
             for channel in &channels {
                 registry.listen(id, channel);
             }
         }
-        Command::Attach {
-            answer: Some(answer), ..
-        }
-        | Command::Listen { answer, .. } => drop(answer.send(refusal())),
+        Command::Attach { answer: Some(answer), .. } | Command::Listen { answer, .. } => drop(answer.send(refusal())),
         Command::Unlisten { id, channel, answer } => {
             registry.unlisten(id, channel.as_deref());
             drop(answer.send(Ok(())));
@@ -193,12 +171,7 @@ impl Connected<'_> {
     /// Does what is asked. An error means that the connection is lost.
     async fn obey(&mut self, command: Command) -> Result<(), Lost> {
         match command {
-            Command::Attach {
-                id,
-                subscriber,
-                channels,
-                answer,
-            } => {
+            Command::Attach { id, subscriber, channels, answer } => {
                 self.registry.attach(id, subscriber);
                 let new: Vec<String> = (channels.iter())
                     .filter(|channel| self.registry.listen(id, channel))

@@ -9,6 +9,7 @@ use pg_queue_core::{
 use sqlx::Connection;
 
 use super::Queue;
+use crate::missing::explained;
 
 /// What is kept as the error of a job that was failed without one.
 const NO_ERROR_GIVEN: &str = "failed by its consumer, without an error";
@@ -19,8 +20,10 @@ impl Queue {
     /// # Errors
     /// The lease is lost; nothing was changed. Or the database failed.
     pub async fn complete(&self, queue: &QueueName, job: LeasedJobId) -> Result<(), LeaseError> {
+        let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        jobs::complete_one(&mut *connection, &self.shared.table(queue), job).await
+        let completed = jobs::complete_one(&mut *connection, &table, job).await;
+        explained(&mut connection, &table, completed).await
     }
 
     /// Completes popped jobs. Answers those whose lease was lost, for which nothing was changed.
@@ -30,7 +33,8 @@ impl Queue {
     pub async fn complete_many(&self, queue: &QueueName, jobs: &[LeasedJobId]) -> Result<Vec<LeaseLost>, QueueError> {
         let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await?;
-        let done = jobs::complete(&mut *connection, &table, jobs).await?;
+        let done = jobs::complete(&mut *connection, &table, jobs).await;
+        let done = explained(&mut connection, &table, done).await?;
         let mut missed: Vec<LeasedJobId> = jobs.iter().copied().filter(|job| !done.contains(*job)).collect();
         if missed.is_empty() {
             return Ok(Vec::new());
@@ -65,10 +69,7 @@ impl Queue {
         error: impl std::fmt::Display,
     ) -> Result<(), LeaseError> {
         let failed = self.fail_many(queue, &[(job, error.to_string())]).await?;
-        failed
-            .into_iter()
-            .next()
-            .map_or(Ok(()), |lost| Err(LeaseError::Lost(lost)))
+        failed.into_iter().next().map_or(Ok(()), |lost| Err(LeaseError::Lost(lost)))
     }
 
     /// Ends attempts at popped jobs as failed, each with its error. Answers those whose lease was lost, for which
@@ -92,7 +93,8 @@ impl Queue {
             .collect();
         let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await?;
-        let ended = jobs::fail(&mut *connection, &table, &attempts).await?;
+        let ended = jobs::fail(&mut *connection, &table, &attempts).await;
+        let ended = explained(&mut connection, &table, ended).await?;
         let missed = missed(attempts, &ended);
         if missed.is_empty() {
             return Ok(Vec::new());
@@ -104,11 +106,7 @@ impl Queue {
         jobs::lock(&mut waiting, &table, &ids).await?;
         let ended = jobs::fail(&mut *waiting, &table, &missed).await?;
         waiting.commit().await.map_err(failed)?;
-        Ok(ids
-            .into_iter()
-            .filter(|id| !ended.contains(*id))
-            .map(LeaseLost)
-            .collect())
+        Ok(ids.into_iter().filter(|id| !ended.contains(*id)).map(LeaseLost).collect())
     }
 
     /// Makes the lease on a popped job stand for `lease` from now.
@@ -116,8 +114,10 @@ impl Queue {
     /// # Errors
     /// The lease is lost. Or the database failed.
     pub async fn extend(&self, queue: &QueueName, job: LeasedJobId, lease: Duration) -> Result<(), LeaseError> {
+        let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        jobs::extend(&mut *connection, &self.shared.table(queue), job, lease).await
+        let extended = jobs::extend(&mut *connection, &table, job, lease).await;
+        explained(&mut connection, &table, extended).await
     }
 }
 

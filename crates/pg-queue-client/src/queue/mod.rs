@@ -13,7 +13,7 @@ use pg_queue_core::{
 use serde::Serialize;
 
 pub use self::pop::{PopError, PoppedJob, UndecodableJob};
-use crate::{on, shared::Shared};
+use crate::{missing::explained, on, shared::Shared};
 
 /// How long a popped job belongs to its consumer, unless told otherwise: 5 minutes.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(300);
@@ -47,7 +47,6 @@ impl Queue {
     /// # Errors
     /// It has unfinished jobs and `force` is not set, or a lock was not free in time.
     pub async fn drop(&self, queue: &QueueName, force: bool) -> Result<bool, QueueDdlError> {
-        self.shared.forget(queue);
         let mut connection = self.shared.acquire().await?;
         queues::drop(&mut *connection, &self.shared.table(queue), force).await
     }
@@ -98,13 +97,8 @@ impl Queue {
     ) -> Result<Vec<JobId>, PushError> {
         let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
         let table = self.shared.table(queue);
-        match jobs::push_many(&mut *connection, &table, payloads, &PushOptions::default()).await {
-            Err(PushError::Queue(QueueError::Missing(_))) => {
-                drop(connection);
-                Err(PushError::Queue(on::missing(&self.shared, queue).await))
-            }
-            pushed => pushed,
-        }
+        let pushed = jobs::push_many(&mut *connection, &table, payloads, &PushOptions::default()).await;
+        explained(&mut connection, &table, pushed).await
     }
 
     /// How many jobs wait, due or not. Running ones are not counted.
@@ -112,13 +106,9 @@ impl Queue {
     /// # Errors
     /// The queue is missing or the database failed.
     pub async fn pending_count(&self, queue: &QueueName) -> Result<u64, QueueError> {
+        let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await?;
-        match jobs::pending_count(&mut *connection, &self.shared.table(queue)).await {
-            Err(QueueError::Missing(_)) => {
-                drop(connection);
-                Err(on::missing(&self.shared, queue).await)
-            }
-            counted => counted,
-        }
+        let counted = jobs::pending_count(&mut *connection, &table).await;
+        explained(&mut connection, &table, counted).await
     }
 }

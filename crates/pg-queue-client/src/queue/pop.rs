@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use pg_queue_core::{
-    BEGIN_PINNED, DatabaseError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName, RequestId,
+    BEGIN_PINNED, DatabaseError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName, QueueTable,
+    RequestId,
     jobs::{self, Claimant, ClaimedJob, Release},
 };
 use serde::de::DeserializeOwned;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use super::{DEFAULT_LEASE, Queue};
-use crate::on;
+use crate::missing::explained;
 
 /// How long a job that did not decode waits before the next consumer meets it. It may be meant for another one, so it is
 /// not discarded; but at the head of the queue it would be popped again and again.
@@ -84,10 +85,7 @@ impl Queue {
         limit: u32,
         lease: Duration,
     ) -> Result<Vec<Result<PoppedJob<T>, UndecodableJob>>, PopError> {
-        let claimed = match self.claim(queue, limit, lease).await {
-            Err(QueueError::Missing(_)) => return Err(PopError::Queue(on::missing(&self.shared, queue).await)),
-            claimed => claimed?,
-        };
+        let claimed = self.claim(queue, limit, lease).await?;
         let mut back = Vec::new();
         let popped = claimed
             .into_iter()
@@ -102,27 +100,48 @@ impl Queue {
             })
             .collect();
         if !back.is_empty() {
-            let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-            // Rows that somebody has locked keep their lease, and come back when it runs out.
-            jobs::release(&mut *connection, &self.shared.table(queue), &back).await?;
+            self.give_back(queue, &back).await;
         }
         Ok(popped)
     }
 
     async fn claim(&self, queue: &QueueName, limit: u32, lease: Duration) -> Result<Vec<ClaimedJob>, QueueError> {
         let table = self.shared.table(queue);
-        let failed = |error| QueueError::Database(DatabaseError::new(error, &self.shared.schema));
         let mut connection = self.shared.acquire().await?;
-        let mut pinned = connection.begin_with(BEGIN_PINNED).await.map_err(failed)?;
-        let claimant = Claimant::HandDriven(lease);
-        let claimed = jobs::claim(&mut *pinned, &table, claimant, LeaseToken::random(), None, limit).await?;
-        if claimed.is_empty() {
-            // Nobody else looks after jobs whose consumer let the last attempt's lease run out.
-            jobs::discard_expired(&mut *pinned, &table).await?;
-        }
-        pinned.commit().await.map_err(failed)?;
-        Ok(claimed)
+        let claimed = claim_on(&mut connection, &table, limit, lease).await;
+        explained(&mut connection, &table, claimed).await
     }
+
+    /// A failure is no reason to keep the other jobs from their consumer: what is not given back comes back when its
+    /// lease runs out, as do rows that somebody has locked.
+    async fn give_back(&self, queue: &QueueName, undecodable: &[Release]) {
+        let released = async {
+            let mut connection = self.shared.acquire().await?;
+            jobs::release(&mut *connection, &self.shared.table(queue), undecodable).await
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(%queue, %error, "undecodable jobs stay leased: they could not be given back");
+        }
+    }
+}
+
+/// In a transaction of its own with its plan pinned. An error drops that, which rolls it back.
+async fn claim_on(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    limit: u32,
+    lease: Duration,
+) -> Result<Vec<ClaimedJob>, QueueError> {
+    let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
+    let mut pinned = connection.begin_with(BEGIN_PINNED).await.map_err(failed)?;
+    let claimant = Claimant::HandDriven(lease);
+    let claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
+    if claimed.is_empty() {
+        // Nobody else looks after jobs whose consumer let the last attempt's lease run out.
+        jobs::discard_expired(&mut *pinned, table).await?;
+    }
+    pinned.commit().await.map_err(failed)?;
+    Ok(claimed)
 }
 
 fn decode<T: DeserializeOwned>(job: ClaimedJob) -> Result<PoppedJob<T>, UndecodableJob> {

@@ -58,11 +58,7 @@ impl InboxTask {
         let (sender, reply) = oneshot::channel();
         self.pending.calls().insert(id, sender);
         self.pending.begun.notify_one();
-        Waiting {
-            id,
-            reply,
-            pending: Arc::clone(&self.pending),
-        }
+        Waiting { id, reply, pending: Arc::clone(&self.pending) }
     }
 }
 

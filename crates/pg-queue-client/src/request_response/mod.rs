@@ -31,10 +31,7 @@ pub struct RequestResponse {
 
 impl RequestResponse {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            inbox: Arc::default(),
-        }
+        Self { shared, inbox: Arc::default() }
     }
 
     /// Pushes `request` to `queue` and waits for the response. The request is tried once. When this future is dropped, a
@@ -53,20 +50,13 @@ impl RequestResponse {
         Req: Serialize,
         Resp: DeserializeOwned,
     {
-        let inbox = self
-            .inbox
-            .get_or_init(|| async { InboxTask::start(Arc::clone(&self.shared)) })
-            .await;
+        let inbox = self.inbox.get_or_init(|| async { InboxTask::start(Arc::clone(&self.shared)) }).await;
         let mut waiting = inbox.expect_reply();
         let id = waiting.id;
         let mut job = NewJob::new(RAW_KIND, request)?;
         job.options = PushOptions::default().max_attempts(1);
         job.request_id = Some(id);
-        let mut request = Request {
-            shared: &self.shared,
-            queue,
-            job: None,
-        };
+        let mut request = Request { shared: &self.shared, queue, job: None };
         let call = async {
             request.job = Some(on::push(&self.shared, queue, &job).await?.id());
             waiting.reply().await.ok_or(CallError::InboxClosed)
@@ -107,9 +97,7 @@ impl RequestResponse {
             return Ok(body);
         }
         let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        let came = replies::take(&mut *connection, &self.shared.schema, &[id])
-            .await
-            .map_err(QueueError::Database)?;
+        let came = replies::take(&mut *connection, &self.shared.schema, &[id]).await.map_err(QueueError::Database)?;
         if let Some((_, body)) = came.into_iter().next() {
             return Ok(body);
         }
@@ -118,9 +106,7 @@ impl RequestResponse {
         };
         let table = self.shared.table(request.queue);
         if jobs::withdraw(&mut *connection, &table, job).await? {
-            Err(CallError::NotTaken {
-                queue: request.queue.clone(),
-            })
+            Err(CallError::NotTaken { queue: request.queue.clone() })
         } else {
             Err(CallError::TimedOut)
         }

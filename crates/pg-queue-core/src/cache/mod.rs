@@ -49,12 +49,7 @@ pub async fn get<T: DeserializeOwned>(
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;
     value
-        .map(|bytes| {
-            serde_json::from_slice(&bytes).map_err(|source| CacheError::Decode {
-                key: shorten(key),
-                source,
-            })
-        })
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|source| CacheError::Decode { key: shorten(key), source }))
         .transpose()
 }
 
@@ -74,15 +69,9 @@ pub async fn set(
         Expiry::After(ttl) => (Some(micros(ttl.checked()?)), None),
         Expiry::At(moment) => (None, Some(Timestamp(moment))),
     };
-    let bytes = serde_json::to_vec(value).map_err(|source| CacheError::Serialize {
-        key: shorten(key),
-        source,
-    })?;
+    let bytes = serde_json::to_vec(value).map_err(|source| CacheError::Serialize { key: shorten(key), source })?;
     if bytes.len() > MAX_VALUE_BYTES {
-        return Err(CacheError::TooLarge {
-            key: shorten(key),
-            bytes: bytes.len(),
-        });
+        return Err(CacheError::TooLarge { key: shorten(key), bytes: bytes.len() });
     }
     sqlx::query(sql::in_schema(include_str!("set.sql"), schema))
         .bind(stored_key(key)?)
@@ -141,10 +130,7 @@ fn stored_key(key: &str) -> Result<Cow<'_, str>, CacheError> {
     if key.len() <= MAX_KEY_BYTES {
         return Ok(Cow::Borrowed(key));
     }
-    let digest: String = Sha256::digest(key.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Cow::Owned(format!("sha256:{digest}")))
 }
 

@@ -22,11 +22,7 @@ impl Ttl {
     /// # Errors
     /// It is out of this range.
     pub fn checked(self) -> Result<Duration, InvalidTtl> {
-        if self.0.is_zero() || self.0 > LONGEST {
-            Err(InvalidTtl(self.0))
-        } else {
-            Ok(self.0)
-        }
+        if self.0.is_zero() || self.0 > LONGEST { Err(InvalidTtl(self.0)) } else { Ok(self.0) }
     }
 }
 

@@ -85,10 +85,7 @@ fn claimed(row: Row, token: LeaseToken) -> ClaimedJob {
         kind,
         payload,
         max_attempts: u16::try_from(max_attempts).unwrap_or(1),
-        priority: u8::try_from(priority)
-            .ok()
-            .and_then(|p| Priority::new(p).ok())
-            .unwrap_or(Priority::LOWEST),
+        priority: u8::try_from(priority).ok().and_then(|p| Priority::new(p).ok()).unwrap_or(Priority::LOWEST),
         run_at: run_at.0,
         created_at: created_at.0,
         request_id: request_id.map(RequestId::from_uuid),

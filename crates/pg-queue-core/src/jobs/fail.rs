@@ -38,12 +38,7 @@ pub async fn fail(
     let rows: Vec<(i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("fail.sql"), table))
         .bind(ids)
         .bind(tokens)
-        .bind(
-            attempts
-                .iter()
-                .map(|attempt| printable(&attempt.error))
-                .collect::<Vec<_>>(),
-        )
+        .bind(attempts.iter().map(|attempt| printable(&attempt.error)).collect::<Vec<_>>())
         .bind(attempts.iter().map(|attempt| micros(attempt.delay)).collect::<Vec<_>>())
         .bind(attempts.iter().map(|attempt| attempt.discard).collect::<Vec<_>>())
         .fetch_all(executor)

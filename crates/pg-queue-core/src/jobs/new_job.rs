@@ -39,12 +39,7 @@ impl NewJob {
             return Err(PushError::InvalidKind(crate::schema::shorten(kind)));
         }
         let payload = to_json(payload)?;
-        Ok(Self {
-            kind: kind.to_owned(),
-            payload,
-            options: PushOptions::default(),
-            request_id: None,
-        })
+        Ok(Self { kind: kind.to_owned(), payload, options: PushOptions::default(), request_id: None })
     }
 
     /// A typed job with its type's policy.
@@ -53,9 +48,7 @@ impl NewJob {
     /// The payload does not serialize or is longer than 64 MiB.
     pub fn typed<J: Job>(job: &J) -> Result<Self, PushError> {
         let mut new = Self::new(J::KIND, job)?;
-        new.options = PushOptions::default()
-            .priority(J::PRIORITY)
-            .max_attempts(J::MAX_ATTEMPTS);
+        new.options = PushOptions::default().priority(J::PRIORITY).max_attempts(J::MAX_ATTEMPTS);
         Ok(new)
     }
 }
@@ -63,11 +56,7 @@ impl NewJob {
 /// Serializes a payload and checks its length.
 pub(super) fn to_json(payload: &impl Serialize) -> Result<String, PushError> {
     let json = serde_json::to_string(payload).map_err(PushError::Serialize)?;
-    if json.len() > MAX_PAYLOAD_BYTES {
-        Err(PushError::PayloadTooLarge { bytes: json.len() })
-    } else {
-        Ok(json)
-    }
+    if json.len() > MAX_PAYLOAD_BYTES { Err(PushError::PayloadTooLarge { bytes: json.len() }) } else { Ok(json) }
 }
 
 /// When a pushed job runs, how often it is tried, and whether it may exist twice.

@@ -34,11 +34,7 @@ pub async fn release(
         .bind(ids)
         .bind(tokens)
         .bind(jobs.iter().map(|job| job.delay.map(micros)).collect::<Vec<_>>())
-        .bind(
-            jobs.iter()
-                .map(|job| job.error.as_deref().map(printable))
-                .collect::<Vec<_>>(),
-        )
+        .bind(jobs.iter().map(|job| job.error.as_deref().map(printable)).collect::<Vec<_>>())
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;

@@ -26,10 +26,7 @@ impl Migration {
     /// SHA-256 of the file, in hexadecimal.
     #[must_use]
     pub fn checksum(&self) -> String {
-        Sha256::digest(self.template.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        Sha256::digest(self.template.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

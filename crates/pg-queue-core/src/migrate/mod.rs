@@ -44,9 +44,7 @@ impl Status {
 
     fn check_newer(&self) -> Result<(), MigrateError> {
         match self.newer.iter().find(|(_, _, breaking)| *breaking) {
-            Some((version, name, _)) => Err(MigrateError::TooNew {
-                migration: format!("{version:04}_{name}"),
-            }),
+            Some((version, name, _)) => Err(MigrateError::TooNew { migration: format!("{version:04}_{name}") }),
             None => Ok(()),
         }
     }
@@ -68,11 +66,7 @@ pub async fn run(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<&
         let begin = connection.begin_with("begin isolation level read committed");
         begin.await.map_err(failed)?
     };
-    sqlx::query(include_str!("lock.sql"))
-        .bind(schema.as_str())
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+    sqlx::query(include_str!("lock.sql")).bind(schema.as_str()).execute(&mut *transaction).await.map_err(failed)?;
     let exists: bool = sqlx::query_scalar(include_str!("schema_exists.sql"))
         .bind(schema.as_str())
         .fetch_one(&mut *transaction)
@@ -89,13 +83,12 @@ pub async fn run(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<&
     let status = read(&mut transaction, schema).await?;
     status.check_newer()?;
     for migration in &status.pending {
-        sqlx::raw_sql(sql::in_schema(migration.template, schema))
-            .execute(&mut *transaction)
-            .await
-            .map_err(|error| MigrateError::Failed {
+        sqlx::raw_sql(sql::in_schema(migration.template, schema)).execute(&mut *transaction).await.map_err(
+            |error| MigrateError::Failed {
                 migration: format!("{:04}_{}", migration.version, migration.name),
                 source: DatabaseError::Other(error),
-            })?;
+            },
+        )?;
         sqlx::query(sql::in_schema(include_str!("record.sql"), schema))
             .bind(migration.version)
             .bind(migration.name)
@@ -117,11 +110,7 @@ pub async fn status(connection: &mut PgConnection, schema: &Schema) -> Result<St
     if table_exists(connection, schema).await? {
         read(connection, schema).await
     } else {
-        Ok(Status {
-            applied: Vec::new(),
-            pending: MIGRATIONS.iter().collect(),
-            newer: Vec::new(),
-        })
+        Ok(Status { applied: Vec::new(), pending: MIGRATIONS.iter().collect(), newer: Vec::new() })
     }
 }
 
@@ -138,18 +127,12 @@ async fn read(connection: &mut PgConnection, schema: &Schema) -> Result<Status, 
         .fetch_all(connection)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;
-    let mut status = Status {
-        applied: Vec::new(),
-        pending: MIGRATIONS.iter().collect(),
-        newer: Vec::new(),
-    };
+    let mut status = Status { applied: Vec::new(), pending: MIGRATIONS.iter().collect(), newer: Vec::new() };
     for (version, name, checksum, breaking) in rows {
         match status.pending.iter().position(|migration| migration.version == version) {
             Some(at) if status.pending[at].checksum() == checksum => status.applied.push(status.pending.remove(at)),
             Some(_) => {
-                return Err(MigrateError::Changed {
-                    migration: format!("{version:04}_{name}"),
-                });
+                return Err(MigrateError::Changed { migration: format!("{version:04}_{name}") });
             }
             None => status.newer.push((version, name, breaking)),
         }

@@ -24,19 +24,9 @@ pub fn script(schema: &Schema) -> String {
             .replace("$3", &format!("'{}'", migration.checksum()))
             .replace("$4", &migration.is_breaking().to_string());
         // The statement's header speaks of parameters, which the script has no more.
-        let record = record
-            .lines()
-            .filter(|line| !line.starts_with("--"))
-            .collect::<Vec<_>>()
-            .join("\n");
-        writeln!(
-            script,
-            "-- {:04}_{}\n\n{}\n{record};\n",
-            migration.version,
-            migration.name,
-            fill(migration.template)
-        )
-        .expect("writing to a string cannot fail");
+        let record = record.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
+        writeln!(script, "-- {:04}_{}\n\n{}\n{record};\n", migration.version, migration.name, fill(migration.template))
+            .expect("writing to a string cannot fail");
     }
     script.push_str("commit;\n");
     script

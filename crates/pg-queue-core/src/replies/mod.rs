@@ -48,10 +48,7 @@ pub async fn take(
         .fetch_all(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, body)| (RequestId::from_uuid(id), body))
-        .collect())
+    Ok(rows.into_iter().map(|(id, body)| (RequestId::from_uuid(id), body)).collect())
 }
 
 /// Throws away up to a thousand replies that nobody fetched in time.

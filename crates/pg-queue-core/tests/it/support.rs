@@ -10,7 +10,7 @@ use pg_queue_core::{
 use pg_queue_embedded::{Database, shared};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 /// Long enough that no lease runs out while a test runs.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
@@ -45,16 +45,36 @@ pub(crate) async fn empty_database() -> Db {
 
 impl Db {
     async fn new(database: Database) -> Self {
-        Self {
-            pool: database.pool_of(20).await.unwrap(),
-            schema: Schema::default(),
-            database,
-        }
+        Self { pool: database.pool_of(20).await.unwrap(), schema: Schema::default(), database }
     }
 
     /// A connection of its own, not the pool's.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(self.database.url()).await.unwrap()
+    }
+
+    /// The database's name, unique on the server; the test's role is called so too.
+    pub(crate) fn name(&self) -> &str {
+        self.database.name()
+    }
+
+    /// Makes a role without any right, to whom a test grants what it is about. Roles belong to the server, not to the
+    /// database: [`drop_role`](Self::drop_role) takes it away again.
+    pub(crate) async fn create_role(&self, grants: &str) -> PgConnection {
+        let name = self.name();
+        let script = format!("create role {name}; {}", grants.replace("{role}", name));
+        sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.pool).await.unwrap();
+        let mut connection = self.connect().await;
+        let set = AssertSqlSafe(format!("set role {name}"));
+        sqlx::raw_sql(set).execute(&mut connection).await.unwrap();
+        connection
+    }
+
+    /// Takes the role away that [`create_role`](Self::create_role) made.
+    pub(crate) async fn drop_role(&self, connection: PgConnection) {
+        connection.close().await.unwrap();
+        let script = format!("drop owned by {0}; drop role {0}", self.name());
+        sqlx::raw_sql(AssertSqlSafe(script)).execute(&self.pool).await.unwrap();
     }
 
     /// The queue of that name, made.
@@ -115,4 +135,39 @@ pub(crate) async fn claim_on(
 /// The table of the queue `name` in the schema `public`, made or not.
 pub(crate) fn table(name: &str) -> QueueTable {
     QueueName::new(name).unwrap().table(&Schema::default())
+}
+
+/// Waits until somebody in this database waits for a lock of this type, as `pg_stat_activity` calls it.
+pub(crate) async fn wait_for_lock(db: &Db, event: &str) {
+    let waiting = "select exists (select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and wait_event = $1)";
+    until(async || sqlx::query_scalar(waiting).bind(event).fetch_one(&db.pool).await.unwrap()).await;
+}
+
+/// Asks again and again until the answer is true; panics after a minute.
+pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
+    let patience = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), patience).await.expect("the condition came true");
+}
+
+/// The code and the message with which the server refused a statement.
+pub(crate) fn sql_error<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> (String, String) {
+    let error = result.expect_err("the server refuses this");
+    let error = error.into_database_error().expect("an error of the server");
+    (error.code().unwrap_or_default().into_owned(), error.message().to_owned())
+}
+
+/// A statement of the library, by its file, in the form in which it is sent about `queue`.
+pub(crate) fn statement(file: &str, queue: &QueueTable) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
+    let schema = queue.schema().as_str();
+    std::fs::read_to_string(path)
+        .unwrap()
+        .replace("{queue}", &format!("\"{schema}\".\"queue_{}\"", queue.queue()))
+        .replace("{schema}", &format!("\"{schema}\""))
+        .replace("{schema_name}", schema)
 }

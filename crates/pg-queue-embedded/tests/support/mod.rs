@@ -1,9 +1,5 @@
 //! Waiting on conditions, and running a test as a program of its own.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "every test binary uses its own part of this"
-)]
+#![allow(dead_code, clippy::allow_attributes, reason = "every test binary uses its own part of this")]
 
 use std::{
     env,
@@ -65,10 +61,7 @@ pub(crate) fn is_running(pid: u32) -> bool {
 }
 
 pub(crate) fn process(pid: u32) -> Pid {
-    i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("the number of a process")
+    i32::try_from(pid).ok().and_then(Pid::from_raw).expect("the number of a process")
 }
 
 /// The private folder, which holds all that a server leaves on the disk.

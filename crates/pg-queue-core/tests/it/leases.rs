@@ -1,0 +1,209 @@
+//! Leases: whoever lost one changes nothing, and is told.
+
+use std::time::Duration;
+
+use pg_queue_core::{
+    LeasedJobId, QueueTable, WorkerId,
+    jobs::{self, Claimant, ClaimedJob, FailedAttempt, LeaseError, PushOptions, Release},
+};
+
+use crate::support::{Db, LONG, database, until};
+
+fn failed(id: LeasedJobId, error: &str) -> FailedAttempt {
+    FailedAttempt { id, error: error.to_owned(), delay: Duration::ZERO, discard: false }
+}
+
+fn given_back(id: LeasedJobId) -> Release {
+    Release { id, delay: None, error: None }
+}
+
+/// A job whose lease passed from the first to the second claim.
+async fn passed_on(db: &Db, queue: &QueueTable) -> (ClaimedJob, ClaimedJob) {
+    db.push(queue, "send").await;
+    let first = db.claim_and_let_expire(queue).await;
+    let second = db.claim(queue, 1).await.remove(0);
+    assert_eq!(first.id.job_id(), second.id.job_id());
+    assert_ne!(first.id.token(), second.id.token());
+    (first, second)
+}
+
+async fn row(db: &Db) -> String {
+    sqlx::query_scalar("select row(q.*)::text from queue_emails as q").fetch_one(&db.pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_lost_lease_changes_nothing_and_is_told() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let (stale, live) = passed_on(&db, &emails).await;
+    let before = row(&db).await;
+    assert!(jobs::complete(&db.pool, &emails, &[stale.id]).await.unwrap().is_empty());
+    assert!(jobs::fail(&db.pool, &emails, &[failed(stale.id, "x")]).await.unwrap().is_empty());
+    assert!(jobs::release(&db.pool, &emails, &[given_back(stale.id)]).await.unwrap().is_empty());
+    assert!(jobs::held(&db.pool, &emails, &[stale.id]).await.unwrap().is_empty());
+    for lost in
+        [jobs::extend(&db.pool, &emails, stale.id, LONG).await, jobs::complete_one(&db.pool, &emails, stale.id).await]
+    {
+        assert!(matches!(lost, Err(LeaseError::Lost(lost)) if lost.0 == stale.id));
+    }
+    assert_eq!(row(&db).await, before);
+    let both = [stale.id, live.id];
+    assert!(jobs::held(&db.pool, &emails, &both).await.unwrap().contains(live.id));
+    assert_eq!(jobs::complete(&db.pool, &emails, &both).await.unwrap().len(), 1);
+    assert!(matches!(jobs::complete_one(&db.pool, &emails, live.id).await, Err(LeaseError::Lost(_))));
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_but_that_nobody_took_still_stands() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    db.push(&emails, "send").await;
+    let job = db.claim_and_let_expire(&emails).await;
+    jobs::extend(&db.pool, &emails, job.id, LONG).await.unwrap();
+    assert!(db.claim(&emails, 1).await.is_empty());
+    assert!(jobs::complete(&db.pool, &emails, &[job.id]).await.unwrap().contains(job.id));
+}
+
+#[tokio::test]
+async fn a_workers_lease_cannot_be_extended_for_it_has_no_end() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    db.push(&emails, "send").await;
+    let job = db.claim_as(&emails, Claimant::Worker(WorkerId::random()), 1).await.remove(0);
+    assert!(matches!(jobs::extend(&db.pool, &emails, job.id, LONG).await, Err(LeaseError::Lost(_))));
+}
+
+#[tokio::test]
+async fn rows_locked_by_others_are_skipped_and_held_tells_them_from_lost_ones() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let (lost, locked) = passed_on(&db, &emails).await;
+    db.push(&emails, "send").await;
+    let free = db.claim(&emails, 1).await.remove(0);
+    let mut open = db.pool.begin().await.unwrap();
+    sqlx::query("select from queue_emails where id = $1 for update")
+        .bind(locked.id.job_id().get())
+        .execute(&mut *open)
+        .await
+        .unwrap();
+    let all = [lost.id, locked.id, free.id];
+    // All of these return although the other transaction never ends.
+    assert_eq!(jobs::release(&db.pool, &emails, &[given_back(locked.id)]).await.unwrap().len(), 0);
+    assert_eq!(jobs::fail(&db.pool, &emails, &[failed(locked.id, "x")]).await.unwrap().len(), 0);
+    let done = jobs::complete(&db.pool, &emails, &all).await.unwrap();
+    assert!(done.contains(free.id));
+    assert_eq!(done.len(), 1);
+    let held = jobs::held(&db.pool, &emails, &all).await.unwrap();
+    assert!(held.contains(locked.id));
+    assert_eq!(held.len(), 1);
+    open.rollback().await.unwrap();
+    assert!(jobs::complete(&db.pool, &emails, &[locked.id]).await.unwrap().contains(locked.id));
+}
+
+#[tokio::test]
+async fn completing_in_a_transaction_goes_with_it() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    db.push(&emails, "send").await;
+    let job = db.claim(&emails, 1).await.remove(0);
+    let mut transaction = db.pool.begin().await.unwrap();
+    jobs::complete_one(&mut *transaction, &emails, job.id).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(jobs::held(&db.pool, &emails, &[job.id]).await.unwrap().len(), 1);
+    let mut transaction = db.pool.begin().await.unwrap();
+    jobs::complete_one(&mut *transaction, &emails, job.id).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(db.count("select count(*) from queue_emails").await, 0);
+}
+
+#[tokio::test]
+async fn completing_one_waits_for_the_row() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    db.push(&emails, "send").await;
+    let job = db.claim(&emails, 1).await.remove(0);
+    let mut open = db.pool.begin().await.unwrap();
+    // A new version of the row, so that the one that waits must look at that.
+    sqlx::query("update queue_emails set errors = '[]'").execute(&mut *open).await.unwrap();
+    let completing = tokio::spawn({
+        let (pool, emails) = (db.pool.clone(), emails.clone());
+        async move { jobs::complete_one(&pool, &emails, job.id).await }
+    });
+    crate::support::wait_for_lock(&db, "transactionid").await;
+    open.commit().await.unwrap();
+    completing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_changes_beside_a_batch_is_completed_once_and_never_lost() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    jobs::push_many(&db.pool, &emails, &vec![1; 200], &PushOptions::default()).await.unwrap();
+    let claimed: Vec<_> = db.claim(&emails, 200).await.into_iter().map(|job| job.id).collect();
+    // Somebody who writes to the same rows all the time: progress, a cancel flag, a vacuum's freezing.
+    let writer = tokio::spawn({
+        let pool = db.pool.clone();
+        async move {
+            while sqlx::query("update queue_emails set parked = 'x' where id % 3 = 0")
+                .execute(&pool)
+                .await
+                .unwrap()
+                .rows_affected()
+                > 0
+            {}
+        }
+    });
+    for batch in claimed.chunks(20) {
+        let mut left = batch.to_vec();
+        while !left.is_empty() {
+            let done = match left[0].job_id().get() % 2 {
+                0 => jobs::complete(&db.pool, &emails, &left).await.unwrap(),
+                _ => {
+                    let mut attempts: Vec<_> = left.iter().map(|&id| failed(id, "x")).collect();
+                    attempts.iter_mut().for_each(|attempt| attempt.discard = true);
+                    jobs::fail(&db.pool, &emails, &attempts).await.unwrap()
+                }
+            };
+            left.retain(|&id| !done.contains(id));
+            assert_eq!(jobs::held(&db.pool, &emails, &left).await.unwrap().len(), left.len(), "a lease was lost");
+        }
+    }
+    writer.await.unwrap();
+    let kept = db.count("select count(*) from pg_queue_history").await;
+    let distinct = db.count("select count(distinct id) from pg_queue_history where state = 'discarded'").await;
+    assert!(kept > 0 && kept == distinct, "{kept} {distinct}");
+    until(async || db.count("select count(*) from queue_emails").await == 0).await;
+}
+
+#[tokio::test]
+async fn giving_back_does_not_cost_the_attempt_and_keeps_the_place() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let (one, two) = (db.push(&emails, "send").await, db.push(&emails, "send").await);
+    let first = db.claim(&emails, 1).await.remove(0);
+    assert_eq!(first.id.job_id(), one);
+    assert_eq!(jobs::release(&db.pool, &emails, &[given_back(first.id)]).await.unwrap().len(), 1);
+    let again = db.claim(&emails, 1).await.remove(0);
+    assert_eq!((again.id.job_id(), again.id.attempt(), again.run_at), (one, 1, first.run_at));
+    let snooze = Release { id: again.id, delay: Some(LONG), error: Some("no such kind".to_owned()) };
+    assert_eq!(jobs::release(&db.pool, &emails, &[snooze]).await.unwrap().len(), 1);
+    assert_eq!(db.claim(&emails, 10).await[0].id.job_id(), two);
+    assert!(jobs::next_due(&db.pool, &emails).await.unwrap().unwrap() > LONG / 2);
+    let note: String = sqlx::query_scalar("select errors->0->>'error' from queue_emails where attempt = 0")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    assert_eq!(note, "no such kind");
+}
+
+#[tokio::test]
+async fn only_a_job_that_nobody_has_claimed_can_be_withdrawn() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let id = db.push(&emails, "send").await;
+    let job = db.claim(&emails, 1).await.remove(0);
+    assert!(!jobs::withdraw(&db.pool, &emails, id).await.unwrap());
+    jobs::release(&db.pool, &emails, &[given_back(job.id)]).await.unwrap();
+    assert!(jobs::withdraw(&db.pool, &emails, id).await.unwrap());
+    assert!(!jobs::withdraw(&db.pool, &emails, id).await.unwrap());
+}

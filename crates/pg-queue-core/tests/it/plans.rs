@@ -1,0 +1,120 @@
+//! The plans of the hot statements, whatever the statistics say.
+
+use pg_queue_core::{BEGIN_PINNED, QueueTable};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::support::{Db, database, statement};
+
+/// A statement, the types of its parameters, and values for them.
+type Case = (&'static str, &'static str, &'static str);
+
+/// What walks the queue: only ever through its index, with the plan pinned.
+const WALKS: &[Case] = &[
+    ("jobs/claim.sql", "bigint, bigint, bigint, text[], bigint", "1, 2, 3, null, 100"),
+    ("jobs/claim.sql", "bigint, bigint, bigint, text[], bigint", "1, 2, 3, '{send}', 100"),
+    ("jobs/rescue.sql", "bigint[], bigint", "'{1,2}', 100"),
+    ("jobs/release_orphans.sql", "bigint, bigint[]", "1, '{2}'"),
+    ("jobs/discard_expired.sql", "", ""),
+    ("jobs/next_due.sql", "", ""),
+];
+
+/// What acts on jobs by id: through the primary key, pinned or not.
+const BY_ID: &[Case] = &[
+    ("jobs/complete.sql", "bigint[], bigint[]", "{ids}, {ids}"),
+    ("jobs/complete_one.sql", "bigint, bigint", "1, 2"),
+    ("jobs/fail.sql", "bigint[], bigint[], text[], bigint[], boolean[]", "{ids}, {ids}, '{}', '{}', '{}'"),
+    ("jobs/release.sql", "bigint[], bigint[], bigint[], text[]", "{ids}, {ids}, '{}', '{}'"),
+    ("jobs/held.sql", "bigint[], bigint[]", "{ids}, {ids}"),
+    ("jobs/extend.sql", "bigint, bigint, bigint", "1, 2, 3"),
+    ("jobs/withdraw.sql", "bigint", "1"),
+    ("jobs/find_unique.sql", "text", "'k'"),
+];
+
+const MODES: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
+
+async fn plan(connection: &mut PgConnection, queue: &QueueTable, mode: &str, case: &Case) -> String {
+    let (file, types, values) = case;
+    let ids = (1..=100).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+    let values = values.replace("{ids}", &format!("'{{{ids}}}'"));
+    let types = if types.is_empty() { String::new() } else { format!("({types})") };
+    let values = if values.is_empty() { String::new() } else { format!("({values})") };
+    let prepare = format!("set plan_cache_mode = {mode}; prepare planned {types} as {}", statement(file, queue));
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
+    let explain = AssertSqlSafe(format!("explain (costs off) execute planned {values}"));
+    let lines: Vec<String> = sqlx::query_scalar(explain).persistent(false).fetch_all(&mut *connection).await.unwrap();
+    sqlx::raw_sql("deallocate planned; reset plan_cache_mode").execute(connection).await.unwrap();
+    lines.join("\n")
+}
+
+/// Claims through the index, and never by looking at every job or by sorting them.
+async fn assert_walks(db: &Db, queue: &QueueTable, state: &str) {
+    let mut connection = db.connect().await;
+    let mut pinned = connection.begin_with(BEGIN_PINNED).await.unwrap();
+    for mode in MODES {
+        for case in WALKS {
+            let plan = plan(&mut pinned, queue, mode, case).await;
+            let what = format!("{} in a queue that is {state}, {mode}:\n{plan}", case.0);
+            assert!(
+                plan.contains("Index Scan using pg_queue_due_emails")
+                    || plan.contains("Index Only Scan using pg_queue_due_emails"),
+                "{what}"
+            );
+            for bad in ["Seq Scan on queue_emails", "Bitmap", "Sort", "Hash", "Disabled: true"] {
+                assert!(!plan.contains(bad), "{what}");
+            }
+            if case.0 == "jobs/claim.sql" {
+                assert!(plan.contains("Tid Scan on queue_emails"), "{what}");
+            }
+        }
+    }
+}
+
+async fn assert_by_id(db: &Db, queue: &QueueTable, state: &str) {
+    let mut connection = db.connect().await;
+    for begin in ["begin", BEGIN_PINNED] {
+        let mut transaction = connection.begin_with(begin).await.unwrap();
+        for mode in MODES {
+            for case in BY_ID {
+                let plan = plan(&mut transaction, queue, mode, case).await;
+                assert!(
+                    !plan.contains("Seq Scan on queue_emails"),
+                    "{} in a queue that is {state}, {mode}:\n{plan}",
+                    case.0
+                );
+            }
+        }
+        transaction.rollback().await.unwrap();
+    }
+}
+
+const FILL: &str = "insert into queue_emails (kind, priority, payload, run_at)
+    select 'send', n % 10, to_json(repeat('a', 120)), now() - n * interval '1 second' from generate_series(1, 100000) as n";
+
+#[tokio::test]
+async fn whatever_the_statistics_say_the_index_is_walked() {
+    let db = database().await;
+    let queue = db.queue("emails").await;
+    let run = async |sql: &'static str| {
+        sqlx::raw_sql(sql).execute(&db.pool).await.unwrap();
+    };
+    // What autovacuum might do at any moment is done here, one after the other.
+    run("alter table queue_emails set (autovacuum_enabled = off)").await;
+    assert_walks(&db, &queue, "new").await;
+    run(FILL).await;
+    assert_walks(&db, &queue, "full and never analysed").await;
+    assert_by_id(&db, &queue, "full and never analysed").await;
+    run("vacuum analyze queue_emails").await;
+    assert_walks(&db, &queue, "full and analysed").await;
+    assert_by_id(&db, &queue, "full and analysed").await;
+    run("delete from queue_emails where id % 1000 <> 0").await;
+    assert_walks(&db, &queue, "nearly empty and analysed when it was full").await;
+    assert_by_id(&db, &queue, "nearly empty and analysed when it was full").await;
+    run("truncate queue_emails; vacuum analyze queue_emails").await;
+    assert_walks(&db, &queue, "empty and analysed").await;
+    run(FILL).await;
+    assert_walks(&db, &queue, "full and analysed when it was empty").await;
+    assert_by_id(&db, &queue, "full and analysed when it was empty").await;
+    run("update queue_emails set lease_worker = 1, lease_token = 2; analyze queue_emails").await;
+    assert_walks(&db, &queue, "full of running jobs").await;
+    assert_by_id(&db, &queue, "full of running jobs").await;
+}

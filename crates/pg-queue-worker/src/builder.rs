@@ -1,0 +1,184 @@
+//! Putting a worker together.
+
+use std::{sync::Arc, time::Duration};
+
+use pg_queue_client::PgQueue;
+use pg_queue_core::{InvalidQueueName, QueueName};
+
+use crate::{
+    Handler,
+    registry::{Entry, Registry},
+};
+
+/// A worker: claims jobs of the registered types and runs their handlers.
+///
+/// ```no_run
+/// # use pg_queue_core::Job;
+/// # use pg_queue_worker::{Context, Failure, Handler, Outcome, Worker};
+/// # #[derive(serde::Serialize, serde::Deserialize, Job)]
+/// # #[job(crate = "pg_queue_core")]
+/// # struct SendEmail;
+/// # struct App;
+/// # impl Handler<App> for SendEmail {
+/// #     async fn run(self, _: Context<App>) -> Result<Outcome, Failure> { Ok(Outcome::Complete) }
+/// # }
+/// # async fn example(mgr: pg_queue_client::PgQueue, app: App) -> Result<(), Box<dyn std::error::Error>> {
+/// let ctrl_c = async { tokio::time::sleep(std::time::Duration::from_secs(3600)).await };
+/// Worker::builder().register::<SendEmail>().concurrency(20).build(&mgr, app)?.run_until(ctrl_c).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Worker<S> {
+    pub(crate) queue: PgQueue,
+    pub(crate) state: Arc<S>,
+    pub(crate) registry: Registry<S>,
+    pub(crate) settings: Settings,
+}
+
+impl<S: Send + Sync + 'static> Worker<S> {
+    /// Starts to put a worker together. `S` is found by the compiler from what is registered and built.
+    pub fn builder() -> WorkerBuilder<S> {
+        WorkerBuilder { entries: Vec::new(), more_queues: Vec::new(), settings: Settings::default() }
+    }
+}
+
+/// How a worker behaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) concurrency: usize,
+    pub(crate) beat_interval: Duration,
+    pub(crate) poll_interval: Duration,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: None,
+            concurrency: 10,
+            beat_interval: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(1),
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The parts of a [`Worker`].
+#[derive(Debug)]
+#[must_use = "a worker is built by `build`"]
+pub struct WorkerBuilder<S> {
+    entries: Vec<Entry<S>>,
+    more_queues: Vec<QueueName>,
+    settings: Settings,
+}
+
+impl<S: Send + Sync + 'static> WorkerBuilder<S> {
+    /// Runs the jobs of the type `J`, from its queue, by its policy.
+    pub fn register<J: Handler<S>>(mut self) -> Self {
+        self.entries.push(Entry::of::<J>());
+        self
+    }
+
+    /// Claims from this queue as well, beside those of the registered types: for jobs that are enqueued elsewhere with
+    /// `.queue(..)`.
+    pub fn queue(mut self, queue: &QueueName) -> Self {
+        self.more_queues.push(queue.clone());
+        self
+    }
+
+    /// How many jobs run at once. Default: 10, like the connections of sqlx's pool.
+    pub fn concurrency(mut self, jobs: usize) -> Self {
+        self.settings.concurrency = jobs;
+        self
+    }
+
+    /// The time between two heartbeats. Default: 5 s; 1 s to 5 min.
+    ///
+    /// It sets the pace of everything that has to do with death: a worker that cannot reach the database cancels its
+    /// handlers after two intervals and has stopped them before three; whoever has seen no beat of it for three
+    /// intervals declares it dead, and its jobs run elsewhere within about four. So `kill -9` costs 20 to 25 s by
+    /// default, and a database that is away for more than 10 s costs every running attempt.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.settings.beat_interval = interval;
+        self
+    }
+
+    /// How often an idle worker looks for jobs although nobody has woken it: the most that a lost notification costs.
+    /// Default: 1 s; 10 ms to 1 min.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.settings.poll_interval = interval;
+        self
+    }
+
+    /// How long a worker that shuts down waits for its running handlers. Then it cancels them, and 5 s later it drops
+    /// them and gives their jobs back, which costs no attempt. Default: 30 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.shutdown_timeout = timeout;
+        self
+    }
+
+    /// A name for people, in the table of workers. Default: host and process id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.settings.name = Some(name.into());
+        self
+    }
+
+    /// Builds the worker on a handle, with the state of its handlers. Sends nothing to the server.
+    ///
+    /// # Errors
+    /// Nothing or one kind twice is registered, or a setting is out of its range.
+    pub fn build(self, queue: &PgQueue, state: S) -> Result<Worker<S>, BuildError> {
+        let mut registry = Registry::new(self.entries)?;
+        for queue in self.more_queues {
+            if !registry.queues.contains(&queue) {
+                registry.queues.push(queue);
+            }
+        }
+        let settings = self.settings;
+        if settings.concurrency == 0 || settings.concurrency > MAX_CONCURRENCY {
+            return Err(BuildError::Concurrency(settings.concurrency));
+        }
+        in_range("heartbeat", settings.beat_interval, Duration::from_secs(1), Duration::from_secs(300))?;
+        in_range("poll_interval", settings.poll_interval, Duration::from_millis(10), Duration::from_secs(60))?;
+        Ok(Worker { queue: queue.clone(), state: Arc::new(state), registry, settings })
+    }
+}
+
+/// What a semaphore counts to on every platform, and far beyond what one process can run.
+const MAX_CONCURRENCY: usize = 1_000_000;
+
+fn in_range(setting: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), BuildError> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(BuildError::OutOfRange { setting, value, least, most }) }
+}
+
+/// Why a worker was not built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Nothing is registered.
+    #[error("the worker has no handler: call `register::<YourJob>()` before `build`")]
+    NoHandler,
+    /// Two registered types have one kind.
+    #[error("the kind {0:?} is registered twice: two types have it as their kind or alias")]
+    DuplicateKind(&'static str),
+    /// A type's queue is not a queue name. The derive checks this; a hand-written `Job` may get here.
+    #[error(transparent)]
+    InvalidQueue(#[from] InvalidQueueName),
+    /// No jobs, or too many, at once.
+    #[error("concurrency {0} is out of range: 1 to 1000000")]
+    Concurrency(usize),
+    /// A setting is out of its range.
+    #[error("{setting} {value:?} is out of range: {least:?} to {most:?}")]
+    OutOfRange {
+        /// Which.
+        setting: &'static str,
+        /// What it was set to.
+        value: Duration,
+        /// The least that it may be.
+        least: Duration,
+        /// The most that it may be.
+        most: Duration,
+    },
+}

@@ -1,0 +1,113 @@
+//! What runs a job, and how it may end.
+
+use std::{error::Error, future::Future, time::Duration};
+
+use pg_queue_core::Job;
+
+use crate::Context;
+
+/// Runs the jobs of a type.
+///
+/// The state `S` is a parameter of the trait, so that a binary can implement the handler of a payload that lives in a
+/// shared crate. All handlers of a worker have the same state; the compiler checks it.
+///
+/// ```
+/// use pg_queue_core::Job;
+/// use pg_queue_worker::{Context, Failure, Handler, Outcome};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Job)]
+/// #[job(crate = "pg_queue_core", queue = "emails")]
+/// struct SendEmail {
+///     to: String,
+/// }
+///
+/// struct App;
+///
+/// impl Handler<App> for SendEmail {
+///     async fn run(self, ctx: Context<App>) -> Result<Outcome, Failure> {
+///         println!("to {}, attempt {}", self.to, ctx.attempt());
+///         Ok(Outcome::Complete)
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no handler for the state `{S}`",
+    label = "needs `impl Handler<{S}> for {Self}`",
+    note = "all handlers of one worker have the same state: the type that is given to `WorkerBuilder::build`"
+)]
+pub trait Handler<S>: Job {
+    /// Runs one attempt. An error ends this attempt; the job is tried again by its policy. A panic is an error too.
+    ///
+    /// When [`Context::cancelled`] resolves, the attempt should end soon; some seconds later it is dropped where it
+    /// awaits.
+    fn run(self, ctx: Context<S>) -> impl Future<Output = Result<Outcome, Failure>> + Send;
+}
+
+/// How an attempt ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The job is done. It is removed from its queue.
+    Complete,
+    /// The job cannot be done yet: run it again after this time. The attempt is not counted.
+    Snooze(Duration),
+}
+
+/// How an attempt failed. Any error and any string becomes one by `?` or `into()`: tried again by the job's policy.
+///
+/// ```
+/// use std::time::Duration;
+/// use pg_queue_worker::Failure;
+///
+/// let by_policy: Failure = "the mail server is away".into();
+/// let later = Failure::retry_after(Duration::from_secs(60), "rate limited");
+/// let never = Failure::discard("no such user");
+/// ```
+// Not an `Error` itself: the conversion below would overlap with the one from itself.
+#[derive(Debug)]
+pub struct Failure {
+    pub(crate) error: String,
+    pub(crate) then: Then,
+}
+
+/// What becomes of a job after a failed attempt, while it has attempts left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    RetryByPolicy,
+    RetryAfter(Duration),
+    Discard,
+}
+
+impl Failure {
+    /// Failed for good: the job is discarded, whatever attempts it has left. It is kept in the history for 7 days.
+    pub fn discard(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { error: chain(&*error.into()), then: Then::Discard }
+    }
+
+    /// Failed for now: tried again after this time instead of the policy's, while the job has attempts left.
+    pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { error: chain(&*error.into()), then: Then::RetryAfter(delay) }
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: chain(&*error.into()), then: Then::RetryByPolicy }
+    }
+}
+
+/// The error with its causes, as one line. A cause that its parent's message repeats already is left out.
+fn chain(error: &(dyn Error + Send + Sync + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,93 @@
+//! Which handler runs which kind: the only place where types are erased.
+
+use std::{collections::HashMap, pin::Pin, time::Duration};
+
+use pg_queue_core::{Backoff, InvalidQueueName, QueueName};
+
+use crate::{BuildError, Context, Failure, Handler, Outcome};
+
+/// A running handler.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
+
+/// Decodes a payload and starts its handler.
+type Start<S> = fn(&str, Context<S>) -> Result<Running, serde_json::Error>;
+
+/// What a worker needs to know of a type of job.
+#[derive(Debug)]
+pub(crate) struct Entry<S> {
+    pub(crate) start: Start<S>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) backoff: Backoff,
+    kinds: Vec<&'static str>,
+    queue: Result<QueueName, InvalidQueueName>,
+}
+
+// Not derived: that would ask for `S: Clone`.
+impl<S> Clone for Entry<S> {
+    fn clone(&self) -> Self {
+        Self {
+            start: self.start,
+            timeout: self.timeout,
+            backoff: self.backoff,
+            kinds: self.kinds.clone(),
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl<S: Send + Sync + 'static> Entry<S> {
+    pub(crate) fn of<J: Handler<S>>() -> Self {
+        Self {
+            start: start::<J, S>,
+            timeout: J::TIMEOUT,
+            backoff: J::BACKOFF,
+            kinds: [J::KIND].into_iter().chain(J::ALIASES.iter().copied()).collect(),
+            queue: QueueName::new(J::QUEUE),
+        }
+    }
+}
+
+fn start<J: Handler<S>, S: Send + Sync + 'static>(
+    payload: &str,
+    ctx: Context<S>,
+) -> Result<Running, serde_json::Error> {
+    let job: J = serde_json::from_str(payload)?;
+    Ok(Box::pin(<J as Handler<S>>::run(job, ctx)))
+}
+
+/// The handlers of a worker.
+#[derive(Debug)]
+pub(crate) struct Registry<S> {
+    by_kind: HashMap<&'static str, Entry<S>>,
+    /// The queues of all types, each once, in the order of registration.
+    pub(crate) queues: Vec<QueueName>,
+}
+
+impl<S> Registry<S> {
+    /// Refuses two types with one kind: which of them would run a job?
+    pub(crate) fn new(entries: Vec<Entry<S>>) -> Result<Self, BuildError> {
+        let mut registry = Self { by_kind: HashMap::new(), queues: Vec::new() };
+        for entry in entries {
+            let queue = entry.queue.clone()?;
+            if !registry.queues.contains(&queue) {
+                registry.queues.push(queue);
+            }
+            for kind in entry.kinds.clone() {
+                if registry.by_kind.insert(kind, entry.clone()).is_some() {
+                    return Err(BuildError::DuplicateKind(kind));
+                }
+            }
+        }
+        if registry.by_kind.is_empty() { Err(BuildError::NoHandler) } else { Ok(registry) }
+    }
+
+    pub(crate) fn get(&self, kind: &str) -> Option<&Entry<S>> {
+        self.by_kind.get(kind)
+    }
+
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        let mut kinds: Vec<String> = self.by_kind.keys().map(ToString::to_string).collect();
+        kinds.sort_unstable();
+        kinds
+    }
+}

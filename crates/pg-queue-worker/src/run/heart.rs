@@ -1,0 +1,228 @@
+//! The heartbeat: being seen alive, seeing who is not, and stopping in time when nobody can see us.
+//!
+//! Times, with an interval of B between beats. Others declare a worker dead when they have seen no new beat for 3 B on
+//! their own clocks. They cannot have seen a beat before it was sent, so whoever counts from the sending of his last
+//! acknowledged beat and has stopped everything before 3 B has stopped in time, whatever the clocks say.
+
+use std::{cell::Cell, sync::Arc, thread, time::Duration};
+
+use pg_queue_core::{
+    DatabaseError, Schema, WorkerId,
+    workers::{self, Observed, Registration},
+};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    clock::{self, Moment},
+    generation::{Generations, Reason},
+    observer::Observer,
+};
+
+/// After how many tenths of a beat interval without an acknowledged beat handlers are asked to end, and dropped.
+const CANCEL_TENTHS: u32 = 20;
+const STOP_TENTHS: u32 = 28;
+
+/// What the heart tells the rest of the worker.
+#[derive(Debug, Clone)]
+pub(super) struct Life {
+    /// The worker's present id. It changes when the worker was declared dead.
+    pub(super) id: WorkerId,
+    /// Whether the worker is in contact with the database, and may begin jobs.
+    pub(super) in_contact: bool,
+    /// The workers that were declared dead within the last day.
+    pub(super) dead: Arc<[Observed]>,
+}
+
+/// The thread that beats. On a thread of its own, with a connection of its own, because handlers may block the runtime
+/// and use up the pool.
+#[derive(Debug)]
+pub(super) struct Heart {
+    stop: CancellationToken,
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+impl Heart {
+    /// Starts to beat for a worker that was registered at `began`.
+    pub(super) fn start<S>(
+        shared: &Shared<S>,
+        registration: Registration,
+        began: Moment,
+    ) -> (Self, watch::Receiver<Life>) {
+        let life = Life { id: registration.id, in_contact: true, dead: Arc::default() };
+        let (sender, receiver) = watch::channel(life);
+        let stop = CancellationToken::new();
+        let (end, ended) = oneshot::channel();
+        let beating = Beating {
+            options: PgConnectOptions::clone(&shared.queue.pool().connect_options()),
+            schema: shared.queue.schema().clone(),
+            interval: registration.beat_interval,
+            registration,
+            generations: Arc::clone(&shared.generations),
+            life: sender,
+            acknowledged: Cell::new(began),
+        };
+        let stopped = stop.clone();
+        let spawned = thread::Builder::new().name("pg-queue-heart".to_owned()).spawn(move || {
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(stopped.run_until_cancelled(beating.run())),
+                Err(error) => {
+                    tracing::error!(%error, "the heartbeat has no runtime");
+                    None
+                }
+            };
+            drop(end);
+        });
+        if let Err(error) = spawned {
+            // Without a heartbeat the worker stops by itself: nothing acknowledges, so nothing may run.
+            tracing::error!(%error, "the heartbeat has no thread");
+        }
+        (Self { stop, ended: Some(ended) }, receiver)
+    }
+
+    /// Stops beating.
+    pub(super) async fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(ended) = self.ended.take() {
+            // It is never sent to; it resolves when the thread ends.
+            drop(timeout(Duration::from_secs(5), ended).await);
+        }
+    }
+}
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Beating {
+    options: PgConnectOptions,
+    schema: Schema,
+    interval: Duration,
+    registration: Registration,
+    generations: Arc<Generations>,
+    life: watch::Sender<Life>,
+    /// When the last acknowledged beat was sent.
+    acknowledged: Cell<Moment>,
+}
+
+impl Beating {
+    async fn run(self) {
+        tokio::join!(self.beat(), self.fence());
+    }
+
+    async fn beat(&self) {
+        let mut connection = None;
+        let mut observer = Observer::new(self.interval);
+        let mut registration = self.registration.clone();
+        let mut registered = true;
+        loop {
+            let sent = clock::now();
+            // A beat that takes longer than an interval is as good as none.
+            let beaten = timeout(self.interval, async {
+                let connection = self.connected(&mut connection).await?;
+                if registered {
+                    workers::beat(connection, &self.schema, registration.id).await
+                } else {
+                    workers::register(connection, &self.schema, &registration).await.map(|()| true)
+                }
+            })
+            .await;
+            match beaten {
+                Ok(Ok(true)) => {
+                    registered = true;
+                    self.acknowledged.set(sent);
+                    self.generations.begin_anew();
+                    let dead = self.observe(&mut connection, &mut observer, registration.id).await;
+                    self.life.send_replace(Life { id: registration.id, in_contact: true, dead });
+                    sleep(self.interval.saturating_sub(sent.elapsed())).await;
+                }
+                Ok(Ok(false)) => {
+                    tracing::error!(worker = %registration.id, "this worker was declared dead: its handlers are stopped");
+                    self.generations.stop(Reason::DeclaredDead);
+                    self.out_of_contact();
+                    registration.id = WorkerId::random();
+                    registered = false;
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "heartbeat failed");
+                    connection = None;
+                    sleep(self.interval / 10).await;
+                }
+                Err(_) => {
+                    tracing::warn!("heartbeat had no answer within its interval");
+                    connection = None;
+                }
+            }
+        }
+    }
+
+    async fn connected<'c>(&self, open: &'c mut Option<PgConnection>) -> Result<&'c mut PgConnection, DatabaseError> {
+        let connection = match open.take() {
+            Some(connection) => connection,
+            None => PgConnection::connect_with(&self.options)
+                .await
+                .map_err(|error| DatabaseError::new(error, &self.schema))?,
+        };
+        Ok(open.insert(connection))
+    }
+
+    /// Looks who is alive, and answers who is dead. What fails is done again after the next beat.
+    async fn observe(&self, open: &mut Option<PgConnection>, observer: &mut Observer, me: WorkerId) -> Arc<[Observed]> {
+        let Some(connection) = open.as_mut() else { return Arc::default() };
+        let observed = timeout(self.interval, async {
+            let seen = workers::observe(&mut *connection, &self.schema).await?;
+            for (id, beat) in observer.silent(&seen, me) {
+                if workers::declare_dead(&mut *connection, &self.schema, id, beat).await? {
+                    tracing::warn!(worker = %id, "a worker has stopped beating: declared dead");
+                }
+            }
+            workers::observe(&mut *connection, &self.schema).await
+        })
+        .await;
+        match observed {
+            Ok(Ok(seen)) => seen.into_iter().filter(|worker| worker.dead_for.is_some()).collect(),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the other workers could not be looked at");
+                *open = None;
+                self.life.borrow().dead.clone()
+            }
+            Err(_) => {
+                *open = None;
+                self.life.borrow().dead.clone()
+            }
+        }
+    }
+
+    /// Ends the handlers before others may run their jobs.
+    async fn fence(&self) {
+        let mut cancelled = false;
+        loop {
+            sleep((self.interval / 50).min(Duration::from_millis(100))).await;
+            let silent = self.acknowledged.get().elapsed();
+            if silent >= self.interval * STOP_TENTHS / 10 {
+                self.out_of_contact();
+                self.generations.stop(Reason::OutOfContact);
+            } else if silent >= self.interval * CANCEL_TENTHS / 10 {
+                self.out_of_contact();
+                self.generations.cancel(Reason::OutOfContact);
+                if !cancelled {
+                    tracing::error!(?silent, "out of contact with the database: the handlers are cancelled");
+                }
+                cancelled = true;
+            } else {
+                cancelled = false;
+            }
+        }
+    }
+
+    fn out_of_contact(&self) {
+        self.life.send_if_modified(|life| std::mem::replace(&mut life.in_contact, false));
+    }
+}

@@ -1,4 +1,41 @@
 //! Jobs, pub/sub, a cache and request-response on the PostgreSQL that an application already runs.
+//!
+//! ```no_run
+//! use pg_queue::{Context, Failure, Handler, Job, Outcome, PgQueue, QueueName, Worker};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, Job)]
+//! #[job(queue = "emails")]
+//! struct SendEmail {
+//!     to: String,
+//! }
+//!
+//! struct App;
+//!
+//! impl Handler<App> for SendEmail {
+//!     async fn run(self, ctx: Context<App>) -> Result<Outcome, Failure> {
+//!         println!("attempt {} to reach {}", ctx.attempt(), self.to);
+//!         Ok(Outcome::Complete)
+//!     }
+//! }
+//!
+//! # async fn example(pool: sqlx::PgPool, ctrl_c: impl Future) -> Result<(), Box<dyn std::error::Error>> {
+//! let mgr = PgQueue::new(pool);
+//! mgr.migrate().await?;
+//! mgr.queue.create(&QueueName::new("emails")?).await?;
+//! SendEmail { to: "ada@example.com".into() }.enqueue(&mgr).await?;
+//! Worker::builder().register::<SendEmail>().build(&mgr, App)?.run_until(ctrl_c).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - [`PgQueue`] is the handle: [`queue`](PgQueue::queue) (jobs by hand), [`notify`](PgQueue::notify) and
+//!   [`create_listener`](PgQueue::create_listener), [`cache`](PgQueue::cache),
+//!   [`request_response`](PgQueue::request_response).
+//! - [`Job`] is derived on payloads; [`Handler`] runs them; [`Worker`] puts both to work.
+//! - [`migrate`] brings a database up to date; [`migrations`] has the parts of it.
+//!
+//! Without the default feature `worker`, this crate enqueues, and compiles no worker.
 #![forbid(unsafe_code)]
 
 /// The name under which the project first promised [`PgQueue`].
@@ -19,3 +56,8 @@ pub use pg_queue_core::{
 };
 #[cfg(feature = "worker")]
 pub use pg_queue_worker::{BuildError, Context, Failure, Handler, Outcome, RunError, Summary, Worker, WorkerBuilder};
+
+/// What the README promises works when pasted.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -116,3 +116,28 @@ fn names(message: &str, table: &str) -> bool {
         .split_once(table)
         .is_some_and(|(before, after)| !before.ends_with(part_of_name) && !after.starts_with(part_of_name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_table_is_found_in_a_message_of_any_language_and_not_in_a_longer_name() {
+        let table = "public.queue_emails";
+        for message in [
+            "relation \"public.queue_emails\" does not exist",
+            "Relation »public.queue_emails« existiert nicht",
+            "la relation « public.queue_emails » n'existe pas",
+        ] {
+            assert!(names(message, table), "{message}");
+        }
+        for message in [
+            "relation \"public.queue_emails_due\" does not exist",
+            "relation \"not_public.queue_emails\" does not exist",
+            "relation \"public.pg_queue_history\" does not exist",
+        ] {
+            assert!(!names(message, table), "{message}");
+        }
+        assert!(!names("relation \"public.pg_queue_history\" does not exist", "public.queue_history"));
+    }
+}

@@ -34,7 +34,7 @@ impl Attrs {
                     }
                 }
                 other => {
-                    errors.at(other, "the keys of `job` stand in parentheses, such as `#[job(queue = \"emails\")]`")
+                    errors.at(other, "the keys of `job` stand in parentheses, such as `#[job(queue = \"emails\")]`");
                 }
             }
         }

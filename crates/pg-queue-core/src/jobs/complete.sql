@@ -2,12 +2,18 @@
 -- parameters: $1 ids, $2 lease tokens    rows: the ids that were completed
 -- index: primary key    locks: the rows; skips those that another transaction has locked
 -- An id that is not answered has lost its lease or is locked: held.sql tells which.
+--
+-- Lateral, and by an array instead of a join: a plan that was made while the queue was empty, and is kept by a prepared
+-- statement, must not read the whole queue later.
 delete from {queue} as job
-using (
+where job.id = any (array(
     select held.id
     from unnest($1::bigint[], $2::bigint[]) as lease (id, token)
-    join {queue} as held on held.id = lease.id and held.lease_token = lease.token
-    for update of held skip locked
-) as done
-where job.id = done.id
+    cross join lateral (
+        select found.id
+        from {queue} as found
+        where found.id = lease.id and found.lease_token = lease.token
+        for update skip locked
+    ) as held
+))
 returning job.id

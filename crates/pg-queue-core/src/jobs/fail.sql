@@ -3,12 +3,17 @@
 -- parameters: $1 ids, $2 lease tokens, $3 errors, $4 delays in microseconds, $5 whether to discard at once
 -- rows: (id, discarded) of the jobs that were ended    index: primary key
 -- locks: the rows; skips those that another transaction has locked (held.sql tells them from lost ones)
+-- Lateral, and with arrays beside the joins that bound what they read: see complete.sql.
 with failing as (
-    select job.id, failed.error, failed.delay, failed.discard or job.attempt >= job.max_attempts as last
+    select held.id, failed.error, failed.delay, failed.discard or held.spent as last
     from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::boolean[])
         as failed (id, token, error, delay, discard)
-    join {queue} as job on job.id = failed.id and job.lease_token = failed.token
-    for update of job skip locked
+    cross join lateral (
+        select job.id, job.attempt >= job.max_attempts as spent
+        from {queue} as job
+        where job.id = failed.id and job.lease_token = failed.token
+        for update skip locked
+    ) as held
 ),
 retried as (
     update {queue} as job
@@ -18,12 +23,12 @@ retried as (
         run_at = now() + failing.delay * interval '1 microsecond',
         errors = {schema}.pg_queue_add_error(job.errors, job.attempt, failing.error)
     from failing
-    where job.id = failing.id and not failing.last
+    where job.id = failing.id and not failing.last and job.id = any (array(select failing.id from failing))
 ),
 discarded as (
     delete from {queue} as job
     using failing
-    where job.id = failing.id and failing.last
+    where job.id = failing.id and failing.last and job.id = any (array(select failing.id from failing))
     returning job.*, failing.error
 ),
 kept as (

@@ -1,5 +1,8 @@
 -- Which of these leases still stand. Reads only, and waits for nobody.
 -- parameters: $1 ids, $2 lease tokens    rows: the ids whose lease stands    index: primary key
+-- Lateral, with a limit that keeps it so: see complete.sql.
 select held.id
 from unnest($1::bigint[], $2::bigint[]) as lease (id, token)
-join {queue} as held on held.id = lease.id and held.lease_token = lease.token
+cross join lateral (
+    select found.id from {queue} as found where found.id = lease.id and found.lease_token = lease.token limit 1
+) as held

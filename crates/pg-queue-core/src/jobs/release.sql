@@ -2,6 +2,17 @@
 -- parameters: $1 ids, $2 lease tokens, $3 delays in microseconds (null: run_at stays), $4 errors to note (null: none)
 -- rows: the ids that were given back    index: primary key
 -- locks: the rows; skips those that another transaction has locked (held.sql tells them from lost ones)
+-- Lateral, and with an array beside the join that bounds what it reads: see complete.sql.
+with given as (
+    select held.id, lease.delay, lease.error
+    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as lease (id, token, delay, error)
+    cross join lateral (
+        select found.id
+        from {queue} as found
+        where found.id = lease.id and found.lease_token = lease.token
+        for update skip locked
+    ) as held
+)
 update {queue} as job
 set lease_worker = null,
     lease_token = null,
@@ -12,11 +23,6 @@ set lease_worker = null,
         when given.error is null then job.errors
         else {schema}.pg_queue_add_error(job.errors, job.attempt, given.error)
     end
-from (
-    select held.id, lease.delay, lease.error
-    from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as lease (id, token, delay, error)
-    join {queue} as held on held.id = lease.id and held.lease_token = lease.token
-    for update of held skip locked
-) as given
-where job.id = given.id
+from given
+where job.id = given.id and job.id = any (array(select given.id from given))
 returning job.id

@@ -31,22 +31,22 @@ impl Migration {
 }
 
 macro_rules! migrations {
-    ($($version:literal $name:literal),+ $(,)?) => {
+    ($($version:literal $number:literal $name:literal),+ $(,)?) => {
         &[$(Migration {
             version: $version,
             name: $name,
-            template: include_str!(concat!("../../migrations/000", $version, "_", $name, ".sql")),
+            template: include_str!(concat!("../../migrations/", $number, "_", $name, ".sql")),
         }),+]
     };
 }
 
 /// All of them, in order.
 pub const MIGRATIONS: &[Migration] = migrations![
-    1 "workers",
-    2 "jobs",
-    3 "history",
-    4 "queues",
-    5 "push",
-    6 "cache",
-    7 "replies",
+    1 "0001" "workers",
+    2 "0002" "jobs",
+    3 "0003" "history",
+    4 "0004" "queues",
+    5 "0005" "push",
+    6 "0006" "cache",
+    7 "0007" "replies",
 ];

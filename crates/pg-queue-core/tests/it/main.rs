@@ -1,12 +1,18 @@
 //! pg-queue-core against a real PostgreSQL: one binary, so that one server serves all tests; one module a subject.
 
+mod cache;
 mod claim;
+mod enqueue;
 mod failures;
+mod history;
 mod leases;
 mod migrations;
 mod plans;
 mod push;
 mod push_sql;
 mod queues;
+mod replies;
 mod statements;
 mod support;
+mod wake;
+mod workers;

@@ -1,8 +1,10 @@
 //! Migrating: what is applied, what is refused, and that nothing is ever left half-way.
 
 use pg_queue_core::{
-    Schema,
+    QueueName, Schema, history,
+    jobs::{self, NewJob},
     migrate::{self, MIGRATIONS, MigrateError},
+    queues,
 };
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::join;
@@ -11,7 +13,15 @@ use crate::support::{Db, database, empty_database, wait_for_lock};
 
 /// The shipped migrations. A hash in this list never changes once it is released: databases remember it, and a changed
 /// file is refused there. What is to change comes as a new migration, and a new line here.
-const SHIPPED: &[(i32, &str, &str)] = &[];
+const SHIPPED: &[(i32, &str, &str)] = &[
+    (1, "workers", "e9aa190c7415f448774a820e8257e4efff01bc39e84a988034b8ca902c97b50b"),
+    (2, "jobs", "1a733f757024037f92a1502aa50c5bc1537845fd1059dc5e79598bd7654e19d0"),
+    (3, "history", "8fed32a6df6af533599c401d230a363372d8db7d455f4da86063e6eaac59c3a7"),
+    (4, "queues", "4f1ceeecc59ddc6a9cc3292341b8aca95e6a2265c2a2768495f63b8d94cd80f6"),
+    (5, "push", "86b8af8ef66d38c08c27a3a9b02ce553072ae7471c30bd066b3d1642e028553a"),
+    (6, "cache", "e98998f60f7aa4a20fea15273b81bd766c46530faece5739ad35a2282f1c2fc6"),
+    (7, "replies", "787f0e8846193e71efae009d7a0ff057dd8922fbd95cff398c83a3211178c66c"),
+];
 
 #[test]
 fn shipped_migrations_never_change() {
@@ -84,14 +94,13 @@ async fn any_schema_will_do_and_two_in_one_database_do_not_see_each_other() {
         let schema = Schema::new(name).unwrap();
         let mut connection = db.connect().await;
         assert_eq!(migrate::run(&mut connection, &schema).await.unwrap().len(), MIGRATIONS.len());
-        let queue = pg_queue_core::QueueName::new("emails").unwrap().table(&schema);
-        pg_queue_core::queues::create(&mut connection, &queue).await.unwrap();
-        let job = pg_queue_core::jobs::NewJob::new("send", &name).unwrap();
-        pg_queue_core::jobs::push(&mut connection, &queue, &job).await.unwrap();
+        let queue = QueueName::new("emails").unwrap().table(&schema);
+        queues::create(&mut connection, &queue).await.unwrap();
+        jobs::push(&mut connection, &queue, &NewJob::new("send", &name).unwrap()).await.unwrap();
         let claimed = db.claim(&queue, 10).await;
         assert_eq!(claimed.len(), 1, "{name}");
         assert_eq!(claimed[0].payload, format!("\"{name}\""));
-        pg_queue_core::history::maintain(&mut connection, &schema).await.unwrap();
+        history::maintain(&mut connection, &schema).await.unwrap();
     }
 }
 
@@ -183,7 +192,6 @@ async fn the_script_makes_what_running_makes() {
         let (ran, scripted) = join!(empty_database(), empty_database());
         migrate::run(&mut ran.connect().await, &schema).await.unwrap();
         let script = migrate::script(&schema);
-        assert!(!script.contains('$') || !script.contains("$1)"), "an unfilled parameter: {script}");
         sqlx::raw_sql(AssertSqlSafe(script)).execute(&scripted.pool).await.unwrap();
 
         let status = migrate::status(&mut scripted.connect().await, &schema).await.unwrap();

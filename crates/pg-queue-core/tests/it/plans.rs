@@ -46,7 +46,15 @@ async fn plan(connection: &mut PgConnection, queue: &QueueTable, mode: &str, cas
     lines.join("\n")
 }
 
-/// Claims through the index, and never by looking at every job or by sorting them.
+/// Whether some step goes through a whole index, which is reading the whole queue by another name.
+fn reads_all(plan: &str) -> bool {
+    let lines: Vec<_> = plan.lines().collect();
+    let scans = lines.iter().enumerate().filter(|(_, line)| line.contains("Scan using pg_queue_"));
+    let unbounded = |at: usize| !lines.get(at + 1).is_some_and(|next| next.contains("Index Cond: "));
+    plan.contains("Seq Scan on queue_emails") || scans.into_iter().any(|(at, _)| unbounded(at))
+}
+
+/// Claims and the like walk their index, and never look at every job or sort them.
 async fn assert_walks(db: &Db, queue: &QueueTable, state: &str) {
     let mut connection = db.connect().await;
     let mut pinned = connection.begin_with(BEGIN_PINNED).await.unwrap();
@@ -54,36 +62,30 @@ async fn assert_walks(db: &Db, queue: &QueueTable, state: &str) {
         for case in WALKS {
             let plan = plan(&mut pinned, queue, mode, case).await;
             let what = format!("{} in a queue that is {state}, {mode}:\n{plan}", case.0);
-            assert!(
-                plan.contains("Index Scan using pg_queue_due_emails")
-                    || plan.contains("Index Only Scan using pg_queue_due_emails"),
-                "{what}"
-            );
-            for bad in ["Seq Scan on queue_emails", "Bitmap", "Sort", "Hash", "Disabled: true"] {
+            assert!(plan.contains("Scan using pg_queue_due_emails"), "{what}");
+            assert!(!reads_all(&plan), "{what}");
+            for bad in ["Bitmap", "Sort", "Disabled: true"] {
                 assert!(!plan.contains(bad), "{what}");
             }
             if case.0 == "jobs/claim.sql" {
                 assert!(plan.contains("Tid Scan on queue_emails"), "{what}");
             }
         }
+        for case in BY_ID {
+            let plan = plan(&mut pinned, queue, mode, case).await;
+            assert!(!reads_all(&plan), "{} in a queue that is {state}, {mode}, pinned:\n{plan}", case.0);
+        }
     }
 }
 
+/// Without pinning, as in a pool of the application's own.
 async fn assert_by_id(db: &Db, queue: &QueueTable, state: &str) {
     let mut connection = db.connect().await;
-    for begin in ["begin", BEGIN_PINNED] {
-        let mut transaction = connection.begin_with(begin).await.unwrap();
-        for mode in MODES {
-            for case in BY_ID {
-                let plan = plan(&mut transaction, queue, mode, case).await;
-                assert!(
-                    !plan.contains("Seq Scan on queue_emails"),
-                    "{} in a queue that is {state}, {mode}:\n{plan}",
-                    case.0
-                );
-            }
+    for mode in MODES {
+        for case in BY_ID {
+            let plan = plan(&mut connection, queue, mode, case).await;
+            assert!(!reads_all(&plan), "{} in a queue that is {state}, {mode}:\n{plan}", case.0);
         }
-        transaction.rollback().await.unwrap();
     }
 }
 
@@ -109,7 +111,8 @@ async fn whatever_the_statistics_say_the_index_is_walked() {
     run("delete from queue_emails where id % 1000 <> 0").await;
     assert_walks(&db, &queue, "nearly empty and analysed when it was full").await;
     assert_by_id(&db, &queue, "nearly empty and analysed when it was full").await;
-    run("truncate queue_emails; vacuum analyze queue_emails").await;
+    run("truncate queue_emails").await;
+    run("vacuum analyze queue_emails").await;
     assert_walks(&db, &queue, "empty and analysed").await;
     run(FILL).await;
     assert_walks(&db, &queue, "full and analysed when it was empty").await;

@@ -14,7 +14,7 @@ use crate::support::{Db, database, table, wait_for_lock};
 async fn push(db: &Db, queue: &str, options: PushOptions) -> Result<PushOutcome, PushError> {
     let mut job = NewJob::new("send", &1).unwrap();
     job.options = options;
-    jobs::push(&mut *db.pool.acquire().await.unwrap(), &table(queue), &job).await
+    jobs::push(&mut db.pool.acquire().await.unwrap(), &table(queue), &job).await
 }
 
 fn unique(key: &str) -> PushOptions {
@@ -144,7 +144,7 @@ async fn a_key_in_an_open_transaction_holds_up_that_key_alone() {
     jobs::push(&mut open, &emails, &job).await.unwrap();
     let waiting = tokio::spawn({
         let (pool, emails) = (db.pool.clone(), emails.clone());
-        async move { jobs::push(&mut *pool.acquire().await.unwrap(), &emails, &job).await.unwrap() }
+        async move { jobs::push(&mut pool.acquire().await.unwrap(), &emails, &job).await.unwrap() }
     });
     wait_for_lock(&db, "transactionid").await;
     push(&db, "emails", unique("other")).await.unwrap();

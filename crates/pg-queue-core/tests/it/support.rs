@@ -104,7 +104,7 @@ impl Db {
 
     /// Claims up to `limit` jobs of every kind.
     pub(crate) async fn claim_as(&self, table: &QueueTable, claimant: Claimant, limit: u32) -> Vec<ClaimedJob> {
-        claim_on(&mut *self.pool.acquire().await.unwrap(), table, claimant, limit).await
+        claim_on(&mut self.pool.acquire().await.unwrap(), table, claimant, limit).await
     }
 
     /// Claims the one job there is, under a lease that has run out when this returns.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use pg_queue_core::{DatabaseError, Schema};
+use pg_queue::{DatabaseError, Schema};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::{runtime, time::timeout};
 
@@ -30,6 +30,9 @@ pub(crate) async fn connect(url: Option<&str>) -> Result<PgConnection> {
             "no TLS with {server} ({error}): check the certificate, or add `?sslmode=disable` to the URL if the \
              connection need not be encrypted"
         ),
+        Ok(Err(sqlx::Error::Protocol(error))) => {
+            bail!("what answers at {server} is no PostgreSQL server ({error}): check host and port")
+        }
         Ok(Err(error)) => {
             Err(DatabaseError::new(error, &Schema::default())).with_context(|| format!("no connection to {server}"))
         }
@@ -53,6 +56,8 @@ fn parse(url: Option<&str>) -> Result<PgConnectOptions> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write, net::TcpListener, thread};
+
     use super::{block_on, connect};
 
     fn refusal(url: Option<&str>) -> String {
@@ -67,6 +72,17 @@ mod tests {
             assert!(refusal.contains("postgres://user:password@host"), "{refusal}");
             assert!(!refusal.contains("secret"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn a_server_of_another_kind_is_an_error_at_once() -> anyhow::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let answer = thread::spawn(move || listener.accept()?.0.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n"));
+        let refusal = refusal(Some(&format!("postgres://u:secret@127.0.0.1:{port}/d")));
+        assert!(refusal.contains("no PostgreSQL server"), "{refusal}");
+        answer.join().expect("it does not panic")?;
+        Ok(())
     }
 
     #[test]

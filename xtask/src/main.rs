@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod database;
+mod demo;
 mod migrate;
 mod postgres;
 mod report;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 const EXAMPLES: &str = "\
 Examples:
+  cargo xtask demo                               all of it at work, and a crash in the middle
   cargo xtask test                               all tests, on a private PostgreSQL
   cargo xtask test --pg 14 -- -p pg-queue-core   one crate's tests, on PostgreSQL 14
   cargo xtask migrate status                     what the database in DATABASE_URL has and lacks
@@ -31,6 +33,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
+    /// A worker process of the demo, which starts it
+    #[command(hide = true)]
+    DemoWorker,
     Migrate(migrate::Args),
     Test(test::Args),
     Tidy(tidy::Args),
@@ -43,6 +49,8 @@ fn main() -> ExitCode {
         Err(error) => return report::usage(&error),
     };
     let done = match command {
+        Command::Demo(args) => demo::run(&args),
+        Command::DemoWorker => demo::run_worker(),
         Command::Migrate(args) => migrate::run(args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),

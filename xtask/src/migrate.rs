@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use pg_queue_core::{
+use pg_queue::{
     Schema,
-    migrate::{self, MigrateError, Migration, Status},
+    migrations::{self, MigrateError, Migration, Status},
 };
 use sqlx::{Connection, PgConnection};
 
@@ -52,7 +52,7 @@ enum Action {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let Args { database_url, schema, action } = args;
     if let Some(Action::Print) = action {
-        return print(&migrate::script(&schema));
+        return print(&migrations::script(&schema));
     }
     database::block_on(async {
         let mut connection = database::connect(database_url.as_deref()).await?;
@@ -71,7 +71,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn apply(connection: &mut PgConnection, schema: &Schema) -> Result<String> {
-    let applied = migrate::run(connection, schema).await.map_err(explain)?;
+    let applied = migrations::run(connection, schema).await.map_err(explain)?;
     if applied.is_empty() {
         return Ok("nothing to do\n".to_owned());
     }
@@ -80,7 +80,7 @@ async fn apply(connection: &mut PgConnection, schema: &Schema) -> Result<String>
 
 /// What there is, and whether this version of the library can work with it.
 async fn show_status(connection: &mut PgConnection, schema: &Schema) -> Result<(String, Result<(), MigrateError>)> {
-    let status = migrate::status(connection, schema).await.map_err(explain)?;
+    let status = migrations::status(connection, schema).await.map_err(explain)?;
     Ok((listing(&status), status.check(schema)))
 }
 
@@ -129,7 +129,7 @@ fn print(script: &str) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use pg_queue_core::{Schema, migrate::MIGRATIONS};
+    use pg_queue::{Schema, migrations::MIGRATIONS};
     use pg_queue_embedded::{Database, shared};
     use sqlx::{Connection, PgConnection};
 
@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn migrating_twice_applies_all_and_then_nothing() -> anyhow::Result<()> {
-        let database = Database::empty(shared()).await?;
+        let database = Database::create(shared()).await?;
         let mut connection = PgConnection::connect(database.url()).await?;
         let schema = Schema::new("work")?;
 
@@ -160,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_without_rights_learns_which_ones_are_missing() -> anyhow::Result<()> {
-        let database = Database::empty(shared()).await?;
+        let database = Database::create(shared()).await?;
         let mut connection = PgConnection::connect(database.url()).await?;
         sqlx::raw_sql("revoke create on schema public from public; set role pg_monitor")
             .execute(&mut connection)

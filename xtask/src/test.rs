@@ -27,9 +27,10 @@ Examples:
   cargo xtask test -- -- --nocapture rescue    tests named `rescue`, with their output
   cargo xtask test --pg 14                     on PostgreSQL 14, fetched if it is missing
 
-On a machine without cargo, or as a user who cannot write here:
+On a machine without cargo, or as a user who cannot write here, from a copy in a folder DIR:
   cargo test --workspace --no-run 2>&1 | grep -o '[^(]*/deps/[^)]*' | xargs cp -t DIR
-  DIR/xtask test --executables DIR             (the program itself is target/debug/xtask)";
+  cp target/debug/xtask \"$(rustc --print target-libdir)\"/libstd-*.so DIR
+  DIR/xtask test --executables DIR";
 
 /// Where the tests look for their server.
 const SERVER: &str = "PG_QUEUE_TEST_SERVER";
@@ -93,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// executable that fails, and the count would be of a part.
 fn cargo_arguments(rest: &[OsString]) -> Vec<OsString> {
     let ours = rest.split(|arg| arg == "--").next().unwrap_or_default();
-    let given = |names: &[&str]| ours.iter().any(|arg| names.iter().any(|name| starts_with(arg, name)));
+    let given = |names: &[&str]| ours.iter().any(|arg| names.iter().any(|name| is_option(arg, name)));
     let mut arguments = Vec::new();
     if !given(&["-p", "--package", "--workspace", "--all", "--manifest-path"]) {
         arguments.push("--workspace".into());
@@ -105,8 +106,10 @@ fn cargo_arguments(rest: &[OsString]) -> Vec<OsString> {
     arguments
 }
 
-fn starts_with(arg: &OsStr, name: &str) -> bool {
-    arg.as_encoded_bytes().starts_with(name.as_bytes())
+/// Whether an argument is this option, alone or with its value.
+fn is_option(arg: &OsStr, name: &str) -> bool {
+    let value = arg.as_encoded_bytes().strip_prefix(name.as_bytes());
+    value.is_some_and(|value| value.is_empty() || value.starts_with(b"=") || !name.starts_with("--"))
 }
 
 /// The current value with a folder before it, for a variable that lists folders.
@@ -130,7 +133,9 @@ mod tests {
     fn all_packages_are_tested_unless_some_are_chosen() {
         assert_eq!(arguments(&[]), "--workspace --no-fail-fast");
         assert_eq!(arguments(&["--", "-p"]), "--workspace --no-fail-fast -- -p", "that is for the tests");
+        assert_eq!(arguments(&["--all-features"]), "--workspace --no-fail-fast --all-features");
         assert_eq!(arguments(&["-p", "a"]), "--no-fail-fast -p a");
+        assert_eq!(arguments(&["-pa"]), "--no-fail-fast -pa");
         assert_eq!(arguments(&["--package=a", "--no-fail-fast"]), "--package=a --no-fail-fast");
     }
 }

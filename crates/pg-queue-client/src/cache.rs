@@ -82,6 +82,9 @@ impl Cache {
 
     /// The value under `key` or, when there is none, what `load` answers, which is set for `ttl`.
     ///
+    /// A value that is there but is not a `V`, such as one that an earlier version of the program has set, is loaded anew
+    /// as well.
+    ///
     /// Within this process one caller loads a key while the others wait for it; when it fails, the next one loads. Two
     /// processes may load the same key at the same time. No connection is held while `load` runs.
     ///
@@ -95,18 +98,29 @@ impl Cache {
     {
         let ttl = ttl.into();
         ttl.checked().map_err(CacheError::from)?;
-        if let Some(value) = self.get(key).await? {
+        if let Some(value) = self.get_usable(key).await? {
             return Ok(value);
         }
         let turn = Turn::new(&self.loading, key);
         let _held = turn.comes().await;
         // Whoever had the turn before has probably set it.
-        if let Some(value) = self.get(key).await? {
+        if let Some(value) = self.get_usable(key).await? {
             return Ok(value);
         }
         let value = load().await.map_err(GetOrSetError::Load)?;
         self.set(key, &value, ttl).await?;
         Ok(value)
+    }
+
+    /// Like [`get`](Self::get); a value of another type is as good as none, or the key would fail until it expires.
+    async fn get_usable<V: DeserializeOwned>(&self, key: &str) -> Result<Option<V>, CacheError> {
+        match self.get(key).await {
+            Err(error @ CacheError::Decode { .. }) => {
+                tracing::warn!(%error, "loading a cached value of another type anew");
+                Ok(None)
+            }
+            got => got,
+        }
     }
 }
 
@@ -144,12 +158,15 @@ impl Drop for Turn<'_> {
 }
 
 /// Why [`Cache::get_or_set`] has no value.
+///
+/// An error for whatever the loader fails with that can be printed, a `String` or a boxed error too. So the loader's error
+/// is in the message, and not the [`source`](std::error::Error::source), which would have to be an error itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GetOrSetError<E> {
     /// The loader failed.
-    #[error("loading the value failed: {0}")]
-    Load(#[source] E),
+    #[error("loading the value failed: {0:#}")]
+    Load(E),
     /// The cache failed.
     #[error(transparent)]
     Cache(#[from] CacheError),

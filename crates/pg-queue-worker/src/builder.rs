@@ -1,6 +1,6 @@
 //! Putting a worker together.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{InvalidQueueName, QueueName};
@@ -28,12 +28,19 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct Worker<S> {
     pub(crate) queue: PgQueue,
     pub(crate) state: Arc<S>,
     pub(crate) registry: Registry<S>,
     pub(crate) settings: Settings,
+}
+
+// Not derived: that would ask for `S: Debug`, and show the application's state.
+impl<S> fmt::Debug for Worker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { queue, registry, settings, .. } = self;
+        f.debug_struct("Worker").field("queue", queue).field("registry", registry).field("settings", settings).finish()
+    }
 }
 
 impl<S: Send + Sync + 'static> Worker<S> {
@@ -66,12 +73,19 @@ impl Default for Settings {
 }
 
 /// The parts of a [`Worker`].
-#[derive(Debug)]
 #[must_use = "a worker is built by `build`"]
 pub struct WorkerBuilder<S> {
     entries: Vec<Entry<S>>,
     more_queues: Vec<QueueName>,
     settings: Settings,
+}
+
+impl<S> fmt::Debug for WorkerBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entries, more_queues, settings } = self;
+        let mut shown = f.debug_struct("WorkerBuilder");
+        shown.field("entries", entries).field("more_queues", more_queues).field("settings", settings).finish()
+    }
 }
 
 impl<S: Send + Sync + 'static> WorkerBuilder<S> {

@@ -1,6 +1,7 @@
 //! What a handler knows about its job.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,10 +20,17 @@ use tokio_util::sync::CancellationToken;
 use crate::Outcome;
 
 /// What a handler knows about its job, and the worker's state. Cheap to clone.
-#[derive(Debug)]
 pub struct Context<S> {
     state: Arc<S>,
     attempt: Arc<Attempt>,
+}
+
+// Not derived: that would ask for `S: Debug`, and show the application's state.
+impl<S> fmt::Debug for Context<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Attempt { id, kind, .. } = &*self.attempt;
+        f.debug_struct("Context").field("id", id).field("kind", kind).finish_non_exhaustive()
+    }
 }
 
 // Not derived: that would ask for `S: Clone`.

@@ -1,6 +1,6 @@
 //! Which handler runs which kind: the only place where types are erased.
 
-use std::{collections::HashMap, pin::Pin, time::Duration};
+use std::{collections::HashMap, fmt, pin::Pin, time::Duration};
 
 use pg_queue_core::{Backoff, InvalidQueueName, QueueName};
 
@@ -13,13 +13,18 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> 
 type Start<S> = fn(&str, Context<S>) -> Result<Running, serde_json::Error>;
 
 /// What a worker needs to know of a type of job.
-#[derive(Debug)]
 pub(crate) struct Entry<S> {
     pub(crate) start: Start<S>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) backoff: Backoff,
     kinds: Vec<&'static str>,
     queue: Result<QueueName, InvalidQueueName>,
+}
+
+impl<S> fmt::Debug for Entry<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("kinds", &self.kinds).field("queue", &self.queue).finish_non_exhaustive()
+    }
 }
 
 // Not derived: that would ask for `S: Clone`.
@@ -56,11 +61,16 @@ fn start<J: Handler<S>, S: Send + Sync + 'static>(
 }
 
 /// The handlers of a worker.
-#[derive(Debug)]
 pub(crate) struct Registry<S> {
     by_kind: HashMap<&'static str, Entry<S>>,
     /// The queues of all types, each once, in the order of registration.
     pub(crate) queues: Vec<QueueName>,
+}
+
+impl<S> fmt::Debug for Registry<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("kinds", &self.kinds()).field("queues", &self.queues).finish()
+    }
 }
 
 impl<S> Registry<S> {

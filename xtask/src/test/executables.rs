@@ -48,17 +48,23 @@ pub(super) fn run(
     Ok(success)
 }
 
-/// Executables by name: what may be executed and has no extension, which libraries and cargo's notes have.
+/// Test executables by their names: cargo ends these with a hash, and has no extension for them.
 fn find(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = std::path::absolute(entry?.path())?;
-        if path.extension().is_none() && is_executable(&path) {
+        if ends_with_hash(&path) && is_executable(&path) {
             found.push(path);
         }
     }
     found.sort();
     Ok(found)
+}
+
+fn ends_with_hash(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hash = name.rsplit_once('-').map_or("", |(_, hash)| hash);
+    hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(unix)]
@@ -70,4 +76,20 @@ fn is_executable(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_executable(_path: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::ends_with_hash;
+
+    #[test]
+    fn test_executables_are_told_from_other_files() {
+        let is_test = |name: &str| ends_with_hash(&Path::new("dir").join(name));
+        assert!(is_test("pg_queue_core-8e759610838457d0"));
+        for name in ["xtask", "pg_queue_core-8e759610838457d0.d", "libstd-d1237ef7159db0a2.so", "a-test"] {
+            assert!(!is_test(name), "{name}");
+        }
+    }
 }

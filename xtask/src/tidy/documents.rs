@@ -48,7 +48,7 @@ fn names_what_exists(tree: &Tree, document: &str, text: &str) -> Vec<Violation> 
 /// Whether code in a text means a file or folder of ours.
 fn is_path(code: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    let is_file = [".rs", ".sql", ".md", ".toml", ".yml"].iter().any(|it| code.ends_with(it));
+    let is_file = [".rs", ".sql", ".md", ".toml", ".yml"].iter().any(|it| code.len() > it.len() && code.ends_with(it));
     // Build results, and places on the reader's machine.
     let is_elsewhere = code.starts_with("target/") || code.starts_with('/') || code.starts_with("..");
     code.chars().all(is_plain) && (code.contains('/') || is_file) && !is_elsewhere
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn they_name_only_what_exists() {
-        let good = "`crates/pg-queue-core`, `jobs/claim.sql`, `src/jobs/`, `claim.sql`, `.ci/run`, `a::b`, `x / y`, \
+        let good = "`crates/pg-queue-core`, `jobs/claim.sql`, `src/jobs/`, `claim.sql`, `.ci/run`, `a::b`, `x / y`, `.sql`, \
             `select 1`, `target/debug/x`, [here](crates/pg-queue#part), [there](https://example.org/x)\n\
             ```\n`no/path`\n```\n";
         assert_eq!(messages(good, WHOLE), Vec::<String>::new());

@@ -95,7 +95,7 @@ fn normal(path: &Path) -> String {
 }
 
 fn statements(path: &str, tokens: &[Token]) -> Vec<Violation> {
-    let strings = tokens.iter().filter(|token| !token.in_test);
+    let strings = tokens.iter().filter(|token| !token.place.test);
     let statements = strings.filter(|token| token.string().is_some_and(is_statement));
     let message = "SQL in a string: put it into a .sql file beside this one and load it with include_str!";
     statements.map(|token| Violation::new(path, token.line, message)).collect()

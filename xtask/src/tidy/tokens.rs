@@ -9,8 +9,16 @@ use super::Violation;
 pub(super) struct Token {
     pub(super) text: String,
     pub(super) line: usize,
-    /// Inside of an item that is only there for tests.
-    pub(super) in_test: bool,
+    pub(super) place: Place,
+}
+
+/// What a token is inside of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// An item that is only there for tests.
+    pub(super) test: bool,
+    /// The body of a loop or of a `select!`.
+    pub(super) repeated: bool,
 }
 
 impl Token {
@@ -27,51 +35,59 @@ pub(super) fn read(path: &str, text: &str) -> Result<Vec<Token>, Violation> {
         .parse()
         .map_err(|error: proc_macro2::LexError| Violation::new(path, error.span().start().line, "this is not Rust"))?;
     let mut tokens = Vec::new();
-    flatten(stream, false, &mut tokens);
+    flatten(stream, Place::default(), &mut tokens);
     Ok(tokens)
 }
 
-fn flatten(stream: TokenStream, mut in_test: bool, tokens: &mut Vec<Token>) {
-    let outer = in_test;
+fn flatten(stream: TokenStream, outer: Place, tokens: &mut Vec<Token>) {
+    let mut place = outer;
+    // Whether the next `{` is the body of a loop, and whether a `for` belongs to an `impl`.
+    let mut before_body = false;
+    let mut after_impl = false;
     let mut trees = stream.into_iter().peekable();
     while let Some(tree) = trees.next() {
         let line = tree.span().start().line;
-        let mut push = |text: String, line, in_test| tokens.push(Token { text, line, in_test });
+        let mut push = |text: String, line| tokens.push(Token { text, line, place });
         match tree {
             TokenTree::Group(group) => {
                 let (open, close) = brackets(group.delimiter());
-                push(open.into(), line, in_test);
-                flatten(group.stream(), in_test, tokens);
-                tokens.push(Token { text: close.into(), line: group.span_close().start().line, in_test });
-                // The end of an item that began with `#[cfg(test)]`.
-                if group.delimiter() == Delimiter::Brace {
-                    in_test = outer;
+                let is_body = group.delimiter() == Delimiter::Brace;
+                push(open.into(), line);
+                let inside = Place { repeated: place.repeated || (is_body && before_body), ..place };
+                flatten(group.stream(), inside, tokens);
+                tokens.push(Token { text: close.into(), line: group.span_close().start().line, place });
+                if is_body {
+                    // The end of an item, perhaps of one that began with `#[cfg(test)]`.
+                    (place, before_body, after_impl) = (outer, false, false);
                 }
             }
             TokenTree::Punct(punct) if punct.as_char() == '#' => {
-                let is_inner = matches!(trees.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '!');
-                if is_inner {
-                    trees.next();
-                }
-                let Some(TokenTree::Group(attribute)) = trees.next_if(|it| matches!(it, TokenTree::Group(_))) else {
+                trees.next_if(|it| matches!(it, TokenTree::Punct(next) if next.as_char() == '!'));
+                let is_attribute =
+                    |it: &TokenTree| matches!(it, TokenTree::Group(group) if group.delimiter() == Delimiter::Bracket);
+                let Some(TokenTree::Group(attribute)) = trees.next_if(is_attribute) else {
                     continue;
                 };
                 let text = attribute.stream().to_string().replace(' ', "");
-                if text.starts_with("doc=") {
-                    continue;
+                if !text.starts_with("doc=") {
+                    place.test |= text == "cfg(test)";
+                    tokens.push(Token { text: "#[".into(), line, place });
+                    flatten(attribute.stream(), place, tokens);
+                    tokens.push(Token { text: "]".into(), line, place });
                 }
-                in_test |= text == "cfg(test)";
-                push("#[".into(), line, in_test);
-                flatten(attribute.stream(), in_test, tokens);
-                tokens.push(Token { text: "]".into(), line, in_test });
             }
             TokenTree::Punct(punct) => {
-                push(punct.as_char().into(), line, in_test);
+                push(punct.as_char().into(), line);
                 if punct.as_char() == ';' {
-                    in_test = outer;
+                    (place, before_body, after_impl) = (outer, false, false);
                 }
             }
-            tree => push(tree.to_string(), line, in_test),
+            tree => {
+                let text = tree.to_string();
+                before_body |= matches!(text.as_str(), "loop" | "while" | "select") || (text == "for" && !after_impl);
+                after_impl |= text == "impl";
+                push(text, line);
+            }
         }
     }
 }
@@ -111,9 +127,19 @@ mod tests {
         let source =
             "fn a() {}\n#[cfg(test)]\nuse x::b;\nfn c() {}\n#[cfg(test)]\n#[x]\nmod d { fn e() {} }\nfn f() {}";
         let tokens = read("x.rs", source).expect("it is Rust");
-        let is_test = |name: &str| tokens.iter().find(|it| it.text == name).map(|it| it.in_test);
+        let is_test = |name: &str| tokens.iter().find(|it| it.text == name).map(|it| it.place.test);
         let names = ["a", "b", "c", "d", "e", "f"];
         assert_eq!(names.map(|name| is_test(name) == Some(true)), [false, true, false, true, true, false]);
+    }
+
+    #[test]
+    fn loops_are_told_from_other_bodies() {
+        let source = "impl A for B { fn f() { a; for x in y { b; { c } } d; loop { e } while f { g; } \
+            select! { h => i } if j { k } } }";
+        let tokens = read("x.rs", source).expect("it is Rust");
+        let repeated = tokens.iter().filter(|it| it.place.repeated && it.text.chars().all(char::is_alphabetic));
+        let repeated: Vec<&str> = repeated.map(|it| it.text.as_str()).collect();
+        assert_eq!(repeated, ["b", "c", "e", "g", "h", "i"]);
     }
 
     #[test]

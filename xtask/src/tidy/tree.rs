@@ -25,7 +25,8 @@ impl Tree {
             .hidden(false)
             .require_git(false)
             .git_global(false)
-            .filter_entry(|entry| entry.file_name() != ".git")
+            // Cargo marks a target folder so, wherever CARGO_TARGET_DIR puts it.
+            .filter_entry(|entry| entry.file_name() != ".git" && !entry.path().join("CACHEDIR.TAG").exists())
             .build();
         for entry in walk {
             let entry = entry.context("the source tree cannot be read")?;

@@ -5,14 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use pg_queue_core::{
-    Schema,
-    topics::{InvalidChannel, server_channel},
-};
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use pg_queue_core::topics::{InvalidChannel, server_channel};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{ListenError, Listener, registry::Subscriber, supervisor};
+use super::{ListenError, Listener, address::Address, registry::Subscriber, supervisor};
 
 /// How many notifications a listener holds that were not yet received.
 const BUFFER: usize = 4096;
@@ -65,17 +61,14 @@ pub(super) enum Command {
 /// Starts the supervisor when it is first needed, and again when the runtime that drove it has ended.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    /// The pool knows how to connect; its connections are not used.
-    pool: PgPool,
-    options: Option<PgConnectOptions>,
-    schema: Schema,
+    address: Address,
     commands: Mutex<Option<mpsc::UnboundedSender<Command>>>,
     next_id: AtomicU64,
 }
 
 impl Hub {
-    pub(crate) fn new(pool: PgPool, options: Option<PgConnectOptions>, schema: Schema) -> Self {
-        Self { pool, options, schema, commands: Mutex::default(), next_id: AtomicU64::new(0) }
+    pub(crate) fn new(address: Address) -> Self {
+        Self { address, commands: Mutex::default(), next_id: AtomicU64::new(0) }
     }
 
     /// A listener, if there is a connection.
@@ -108,8 +101,7 @@ impl Hub {
             return commands.clone();
         }
         let (commands, receiver) = mpsc::unbounded_channel();
-        let options = self.options.clone().unwrap_or_else(|| (*self.pool.connect_options()).clone());
-        tokio::spawn(supervisor::run(options, self.schema.clone(), receiver));
+        tokio::spawn(supervisor::run(self.address.clone(), receiver));
         *running = Some(commands.clone());
         commands
     }

@@ -1,6 +1,9 @@
 //! Receiving notifications over the one connection of a process.
 
+mod address;
+mod connected;
 mod hub;
+mod line;
 mod registry;
 mod supervisor;
 
@@ -18,7 +21,7 @@ use pg_queue_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::hub::Hub;
+pub(crate) use self::{address::Address, hub::Hub};
 use self::{
     hub::{Answer, Channel, Command, SubscriberId},
     registry::Event,
@@ -59,10 +62,10 @@ impl Listener {
         self.listen_all([channel]).await
     }
 
-    /// Starts to receive what is sent on each of `channels`.
+    /// Starts to receive what is sent on each of `channels`. When the future is dropped, it may do so all the same.
     ///
     /// # Errors
-    /// A name is empty or holds a NUL, or there is no connection at the moment; then it listens on none of them.
+    /// A name is empty or holds a NUL, or there is no connection at the moment. Then nothing has changed.
     pub async fn listen_all<'n>(&mut self, channels: impl IntoIterator<Item = &'n str>) -> Result<(), ListenError> {
         let channels = channels.into_iter().map(Channel::new).collect::<Result<Vec<_>, _>>()?;
         self.ask(|id, answer| Command::Listen { id, channels, answer }).await
@@ -152,6 +155,9 @@ pub enum ListenError {
     /// There is no connection. It is being tried again; call again later.
     #[error("the listener has no connection: {0}")]
     NotConnected(#[source] Arc<DatabaseError>),
+    /// The server does not let this connection listen, as on a standby.
+    #[error("the server refuses to listen: {0}")]
+    Refused(#[source] Arc<DatabaseError>),
     /// The runtime that drives the connection has ended.
     #[error("the listener's connection has ended with the runtime that drove it")]
     Closed,

@@ -48,6 +48,17 @@ impl Subscriber {
     }
 }
 
+/// What a new wish to listen means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The subscriber had it already.
+    Old,
+    /// Others listen on this channel already.
+    Shared,
+    /// Nobody else listens on this channel: the server has to be told.
+    First,
+}
+
 /// All subscribers of a process and their channels.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
@@ -64,24 +75,37 @@ impl Registry {
     /// Removes a subscriber. Answers the channels that nobody wants any more.
     pub(super) fn detach(&mut self, id: SubscriberId) -> Vec<String> {
         self.subscribers.remove(&id);
-        self.unlisten(id, None)
+        self.unlisten_all(id)
     }
 
-    /// Enters a wish. Answers whether the channel is new to the server.
-    pub(super) fn listen(&mut self, id: SubscriberId, channel: &Channel) -> bool {
+    /// Enters a wish.
+    pub(super) fn listen(&mut self, id: SubscriberId, channel: &Channel) -> Wish {
         let wanted = self.channels.entry(channel.on_server.clone()).or_default();
-        let new = wanted.is_empty();
+        let wish = match (wanted.contains_key(&id), wanted.is_empty()) {
+            (true, _) => Wish::Old,
+            (false, true) => Wish::First,
+            (false, false) => Wish::Shared,
+        };
         wanted.insert(id, channel.name.clone());
-        new
+        wish
     }
 
-    /// Takes a wish back, or all of a subscriber's. Answers the channels that nobody wants any more.
-    pub(super) fn unlisten(&mut self, id: SubscriberId, channel: Option<&str>) -> Vec<String> {
+    /// Takes a wish back. Answers whether nobody wants the channel any more.
+    pub(super) fn unlisten(&mut self, id: SubscriberId, channel: &str) -> bool {
+        let Some(wanted) = self.channels.get_mut(channel) else { return false };
+        wanted.remove(&id);
+        let unwanted = wanted.is_empty();
+        if unwanted {
+            self.channels.remove(channel);
+        }
+        unwanted
+    }
+
+    /// Takes all wishes of a subscriber back. Answers the channels that nobody wants any more.
+    pub(super) fn unlisten_all(&mut self, id: SubscriberId) -> Vec<String> {
         let mut unwanted = Vec::new();
         self.channels.retain(|name, wanted| {
-            if channel.is_none_or(|only| only == name) {
-                wanted.remove(&id);
-            }
+            wanted.remove(&id);
             if wanted.is_empty() {
                 unwanted.push(name.clone());
             }

@@ -52,6 +52,11 @@ impl InboxTask {
         Self { inbox, pending, task }
     }
 
+    /// Whether nobody receives replies any more: the runtime that did has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
     /// A new correlation id, entered before the request is pushed, so that no reply can come too early.
     pub(super) fn expect_reply(&self) -> Waiting {
         let id = RequestId::random(self.inbox);
@@ -93,17 +98,26 @@ impl Drop for Waiting {
     }
 }
 
+/// Ends the calls that wait when the task ends, whatever ends it.
+struct EndCalls(Arc<Pending>);
+
+impl Drop for EndCalls {
+    fn drop(&mut self) {
+        self.0.calls().clear();
+    }
+}
+
 async fn receive(shared: Arc<Shared>, inbox: Inbox, pending: Arc<Pending>) {
+    let _end_calls = EndCalls(Arc::clone(&pending));
     let channel = inbox.channel();
-    let mut listener = match shared.hub.attach_in_background(&[&channel]) {
-        Ok(listener) => Some(listener),
-        // Works without: by looking.
-        Err(error) => {
-            tracing::warn!(%error, "no listener for replies: polling");
-            None
-        }
-    };
+    let mut listener = None;
     loop {
+        if listener.is_none() {
+            // Without one it works as well, by looking.
+            listener = (shared.hub.attach_in_background(&[&channel]))
+                .inspect_err(|error| tracing::warn!(%error, "no listener for replies: polling"))
+                .ok();
+        }
         let came = tokio::select! {
             came = notified(&mut listener) => came,
             () = sleep(LOOK_EVERY) => Vec::new(),
@@ -138,6 +152,8 @@ async fn notified(listener: &mut Option<Listener>) -> Vec<RequestId> {
             Ok(notification) => came.extend(notification.payload.parse().map(RequestId::from_uuid)),
             Err(RecvError::Closed) => {
                 *listener = None;
+                // Not at once again: whatever ended it may end the next one as well.
+                sleep(LOOK_EVERY).await;
                 return Vec::new();
             }
             Err(_) => return Vec::new(),

@@ -1,23 +1,33 @@
 //! Asking through a queue and waiting for the answer.
 
 mod inbox;
+mod request;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use pg_queue_core::{
-    JobId, PushOptions, QueueError, QueueName, RequestId,
-    jobs::{self, NewJob, PushError, RAW_KIND},
+    PushOptions, QueueError, QueueName, RequestId,
+    jobs::{NewJob, PushError, RAW_KIND},
     replies::{self, StoreReplyError},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::time::timeout;
 
-use self::inbox::{InboxTask, Waiting};
-use crate::{on, shared::Shared};
+use self::{
+    inbox::{InboxTask, Waiting},
+    request::Request,
+};
+use crate::shared::Shared;
 
 /// How long a reply waits for its caller to fetch it. The caller is waiting already, so this only has to outlast a
 /// reconnect.
 const KEEP_REPLY: Duration = Duration::from_secs(300);
+
+/// How much longer than its time a call may take, to look for a reply and take the request back.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// Requests through a queue, answered by whoever pops them.
 ///
@@ -26,7 +36,8 @@ const KEEP_REPLY: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone)]
 pub struct RequestResponse {
     shared: Arc<Shared>,
-    inbox: Arc<OnceCell<InboxTask>>,
+    /// Started with the first call, and again when the runtime that drove it has ended.
+    inbox: Arc<Mutex<Option<Arc<InboxTask>>>>,
 }
 
 impl RequestResponse {
@@ -34,8 +45,8 @@ impl RequestResponse {
         Self { shared, inbox: Arc::default() }
     }
 
-    /// Pushes `request` to `queue` and waits for the response. The request is tried once. When this future is dropped, a
-    /// request that nobody has taken yet is taken back.
+    /// Pushes `request` to `queue` and waits for the response. The request is tried once. When this future is dropped, or
+    /// the time is up, a request that nobody has taken yet is taken back.
     ///
     /// # Errors
     /// Nobody took the request in time, or somebody did and has not answered in time; the response is not a `Resp`; the
@@ -50,22 +61,30 @@ impl RequestResponse {
         Req: Serialize,
         Resp: DeserializeOwned,
     {
-        let inbox = self.inbox.get_or_init(|| async { InboxTask::start(Arc::clone(&self.shared)) }).await;
-        let mut waiting = inbox.expect_reply();
-        let id = waiting.id;
         let mut job = NewJob::new(RAW_KIND, request)?;
         job.options = PushOptions::default().max_attempts(1);
+        let inbox = self.inbox();
+        let mut waiting = inbox.expect_reply();
+        let id = waiting.id;
         job.request_id = Some(id);
-        let mut request = Request { shared: &self.shared, queue, job: None };
+        let mut pushed = None;
         let call = async {
-            request.job = Some(on::push(&self.shared, queue, &job).await?.id());
+            let request = Request::push(&self.shared, queue, job).await.map_err(|_| CallError::InboxClosed)??;
+            pushed = Some(request);
             waiting.reply().await.ok_or(CallError::InboxClosed)
         };
         let body = match timeout(timeout_after, call).await {
-            Ok(body) => body?,
-            Err(_) => self.last_look(id, &mut request, &mut waiting).await?,
+            Ok(body) => {
+                let body = body?;
+                pushed.into_iter().for_each(Request::answered);
+                body
+            }
+            Err(_) => {
+                let request = pushed.ok_or_else(|| CallError::NotPushed { queue: queue.clone() })?;
+                let look = self.last_look(queue, request, &mut waiting);
+                timeout(LAST_LOOK, look).await.unwrap_or(Err(CallError::TimedOut))?
+            }
         };
-        request.job = None;
         serde_json::from_str(&body).map_err(|source| CallError::Decode { request: id, source })
     }
 
@@ -81,60 +100,41 @@ impl RequestResponse {
     ) -> Result<(), StoreReplyError> {
         let mut connection = self.shared.acquire().await?;
         let schema = &self.shared.schema;
+        replies::store(&mut *connection, schema, *request_id, response, KEEP_REPLY).await?;
         // Bounded and by index: whoever answers also clears away what nobody fetched.
-        replies::prune(&mut *connection, schema).await?;
-        replies::store(&mut *connection, schema, *request_id, response, KEEP_REPLY).await
+        if let Err(error) = replies::prune(&mut *connection, schema).await {
+            tracing::warn!(%error, "replies that nobody fetched could not be cleared away");
+        }
+        Ok(())
+    }
+
+    fn inbox(&self) -> Arc<InboxTask> {
+        let mut running = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inbox) = running.as_ref().filter(|inbox| !inbox.has_ended()) {
+            return Arc::clone(inbox);
+        }
+        let inbox = Arc::new(InboxTask::start(Arc::clone(&self.shared)));
+        *running = Some(Arc::clone(&inbox));
+        inbox
     }
 
     /// The time is up: perhaps the reply is there and only its notification was lost.
-    async fn last_look(
-        &self,
-        id: RequestId,
-        request: &mut Request<'_>,
-        waiting: &mut Waiting,
-    ) -> Result<String, CallError> {
-        if let Some(body) = waiting.delivered() {
-            return Ok(body);
-        }
-        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        let came = replies::take(&mut *connection, &self.shared.schema, &[id]).await.map_err(QueueError::Database)?;
-        if let Some((_, body)) = came.into_iter().next() {
-            return Ok(body);
-        }
-        let Some(job) = request.job.take() else {
-            return Err(CallError::TimedOut);
+    async fn last_look(&self, queue: &QueueName, request: Request, waiting: &mut Waiting) -> Result<String, CallError> {
+        let taken = {
+            let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
+            let taken = replies::take(&mut *connection, &self.shared.schema, &[waiting.id]).await;
+            taken.map_err(QueueError::Database)?
         };
-        let table = self.shared.table(request.queue);
-        if jobs::withdraw(&mut *connection, &table, job).await? {
-            Err(CallError::NotTaken { queue: request.queue.clone() })
+        // Looked at after the table: the inbox may have taken it from there a moment before.
+        if let Some(body) = taken.into_iter().next().map(|(_, body)| body).or_else(|| waiting.delivered()) {
+            request.answered();
+            return Ok(body);
+        }
+        if request.withdraw().await? {
+            Err(CallError::NotTaken { queue: queue.clone() })
         } else {
             Err(CallError::TimedOut)
         }
-    }
-}
-
-/// A request that was pushed. Taken back when its caller goes away before the end.
-struct Request<'a> {
-    shared: &'a Arc<Shared>,
-    queue: &'a QueueName,
-    job: Option<JobId>,
-}
-
-impl Drop for Request<'_> {
-    fn drop(&mut self) {
-        let (Some(job), Ok(runtime)) = (self.job, tokio::runtime::Handle::try_current()) else {
-            return;
-        };
-        let (shared, table) = (Arc::clone(self.shared), self.shared.table(self.queue));
-        runtime.spawn(async move {
-            let withdrawn = async {
-                let mut connection = shared.acquire().await?;
-                jobs::withdraw(&mut *connection, &table, job).await
-            };
-            if let Err(error) = withdrawn.await {
-                tracing::warn!(%job, queue = %table.queue(), %error, "an abandoned request could not be taken back");
-            }
-        });
     }
 }
 
@@ -146,6 +146,12 @@ pub enum CallError {
     #[error("nobody took the request from queue \"{queue}\" in time: is a responder running?")]
     NotTaken {
         /// The queue that it was pushed to.
+        queue: QueueName,
+    },
+    /// The request could not be pushed in time. If it comes through after all, it is taken back.
+    #[error("the request could not be pushed to queue \"{queue}\" in time: the database or its pool is busy")]
+    NotPushed {
+        /// The queue that it was meant for.
         queue: QueueName,
     },
     /// Somebody took the request and has not answered in time.

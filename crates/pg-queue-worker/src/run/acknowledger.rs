@@ -13,19 +13,29 @@ use pg_queue_core::{
 use sqlx::PgConnection;
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
-use super::Shared;
+use super::{
+    Shared,
+    trouble::{Fails, Trouble},
+};
 
 /// How many acknowledgements one statement takes at most.
 const BATCH: usize = 1000;
 
 /// How long acknowledgements wait whose rows another transaction has locked.
-const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+const LOCKED: Backoff = Backoff::Exponential { base: Duration::from_millis(50), max: Duration::from_secs(1) };
 
 /// The pauses while the database does not take acknowledgements. They are kept until it does.
-const RETRY: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(5) };
+const AWAY: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(5) };
+
+/// The pauses for one that the database refuses, or whose queue's table is locked, while it takes others.
+const REFUSED: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(30) };
+
+/// When a batch is refused, it is halved again and again to find out which of it is refused. So many refusals in a row
+/// mean that all of it is.
+const MOST_REFUSALS: usize = 64;
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -34,6 +44,9 @@ pub(super) struct Ack {
     pub(super) table: usize,
     pub(super) id: LeasedJobId,
     pub(super) verdict: Verdict,
+    /// The handler completed the job in a transaction of its own. The verdict is for the case that this was not
+    /// committed: then the job is still there.
+    pub(super) completed_in: bool,
 }
 
 /// What becomes of a job.
@@ -48,8 +61,6 @@ pub(super) enum Verdict {
     Snooze(Duration),
     /// Back as if it had not been claimed.
     Release,
-    /// The handler completed it in a transaction of its own. If that was not committed, the attempt has failed.
-    CompletedInTransaction,
 }
 
 /// The statements that acknowledgements need.
@@ -64,7 +75,7 @@ impl Verdict {
     fn verb(&self) -> Verb {
         match self {
             Self::Complete => Verb::Complete,
-            Self::Fail { .. } | Self::CompletedInTransaction => Verb::Fail,
+            Self::Fail { .. } => Verb::Fail,
             Self::Snooze(_) | Self::Release => Verb::Release,
         }
     }
@@ -76,6 +87,15 @@ struct Pending {
     ack: Ack,
     /// A statement about it had no answer, and may have been done all the same.
     uncertain: bool,
+    tries: u16,
+    not_before: Instant,
+}
+
+impl Pending {
+    fn put_off(&mut self, pauses: Backoff) {
+        self.tries = self.tries.saturating_add(1);
+        self.not_before = Instant::now() + pauses.jittered(self.tries);
+    }
 }
 
 /// Acknowledges until all senders are gone and everything is told.
@@ -84,31 +104,33 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
     let mut arrived = Vec::with_capacity(BATCH);
     let mut pending: Vec<Pending> = Vec::new();
     let mut failures: u16 = 0;
-    loop {
-        if pending.is_empty() {
-            open = acks.recv_many(&mut arrived, BATCH).await > 0;
-            if !open {
-                return;
-            }
-        } else if failures > 0 || !open {
-            sleep(if failures > 0 { RETRY.jittered(failures) } else { LOCKED_PAUSE }).await;
-        } else if let Ok(count) = timeout(LOCKED_PAUSE, acks.recv_many(&mut arrived, BATCH)).await {
-            open = count > 0;
-        }
-        pending.extend(arrived.drain(..).map(|ack| Pending { ack, uncertain: false }));
-        let mut failed = None;
-        let mut kept = Vec::new();
-        for (table, verb, group) in grouped(pending) {
-            match tell(&shared, table, verb, group).await {
-                (rest, None) => kept.extend(rest),
-                (rest, Some(error)) => {
-                    kept.extend(rest);
-                    failed = Some(error);
+    while open || !pending.is_empty() {
+        let next = pending.iter().map(|pending| pending.not_before).min();
+        match next {
+            _ if failures > 0 => sleep(AWAY.jittered(failures)).await,
+            None => open = acks.recv_many(&mut arrived, BATCH).await > 0,
+            Some(next) if open => {
+                if let Ok(count) = timeout_at(next, acks.recv_many(&mut arrived, BATCH)).await {
+                    open = count > 0;
                 }
             }
+            Some(next) => tokio::time::sleep_until(next).await,
         }
-        pending = kept;
-        match failed {
+        let now = Instant::now();
+        let new = |ack| Pending { ack, uncertain: false, tries: 0, not_before: now };
+        pending.extend(arrived.drain(..).map(new));
+        let (ready, later) = pending.into_iter().partition(|pending| failures > 0 || pending.not_before <= now);
+        pending = later;
+        let mut away = None;
+        let mut groups = grouped(ready).into_iter();
+        for group in groups.by_ref() {
+            away = tell_group(&shared, group, &mut pending).await;
+            if away.is_some() {
+                break;
+            }
+        }
+        pending.extend(groups.flat_map(|group| group.pending));
+        match away {
             None => failures = 0,
             Some(error) => {
                 failures = failures.saturating_add(1);
@@ -118,34 +140,78 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
     }
 }
 
+/// What one statement can tell.
+struct Group {
+    table: usize,
+    verb: Verb,
+    pending: Vec<Pending>,
+}
+
 /// By queue and statement, at most a batch each.
-fn grouped(mut pending: Vec<Pending>) -> Vec<(usize, Verb, Vec<Pending>)> {
+fn grouped(mut pending: Vec<Pending>) -> Vec<Group> {
     pending.sort_by_key(|pending| (pending.ack.table, pending.ack.verdict.verb()));
-    let mut groups: Vec<(usize, Verb, Vec<Pending>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for one in pending {
         let (table, verb) = (one.ack.table, one.ack.verdict.verb());
         match groups.last_mut() {
-            Some(group) if (group.0, group.1) == (table, verb) && group.2.len() < BATCH => group.2.push(one),
-            _ => groups.push((table, verb, vec![one])),
+            Some(group) if (group.table, group.verb) == (table, verb) && group.pending.len() < BATCH => {
+                group.pending.push(one);
+            }
+            _ => groups.push(Group { table, verb, pending: vec![one] }),
         }
     }
     groups
 }
 
-/// Tells one group. Answers what is not settled: rows that somebody has locked, or everything after an error.
+/// Tells a group. What cannot be told now is put into `kept`. Answers an error if the database is away.
+async fn tell_group<S>(shared: &Shared<S>, group: Group, kept: &mut Vec<Pending>) -> Option<QueueError> {
+    let Group { table, verb, pending } = group;
+    let mut parts = vec![pending];
+    let mut refusals = 0;
+    while let Some(mut part) = parts.pop() {
+        let Err(error) = tell(shared, table, verb, &mut part, kept).await else { continue };
+        match error.trouble() {
+            Trouble::Gone => {
+                tracing::warn!(%error, jobs = part.len(), "the jobs are gone with their queue");
+                part.iter().for_each(|one| settled(shared, one, false, false));
+            }
+            Trouble::Refused if part.len() > 1 && refusals < MOST_REFUSALS => {
+                refusals += 1;
+                let half = part.split_off(part.len() / 2);
+                parts.extend([half, part]);
+            }
+            Trouble::Refused | Trouble::Busy => {
+                refusals += 1;
+                tracing::warn!(%error, jobs = part.len(), "acknowledgements were refused, and are tried again");
+                part.iter_mut().for_each(|one| one.put_off(REFUSED));
+                kept.append(&mut part);
+            }
+            Trouble::Away => {
+                part.iter_mut().for_each(|one| one.uncertain = true);
+                kept.append(&mut part);
+                kept.extend(parts.into_iter().flatten());
+                return Some(error);
+            }
+        }
+    }
+    None
+}
+
+/// Tells one batch, and puts into `kept` what is locked. After an error the batch is as it was.
 async fn tell<S>(
     shared: &Shared<S>,
     table: usize,
     verb: Verb,
-    mut group: Vec<Pending>,
-) -> (Vec<Pending>, Option<QueueError>) {
-    let told = shared
+    part: &mut Vec<Pending>,
+    kept: &mut Vec<Pending>,
+) -> Result<(), QueueError> {
+    let (changed, locked) = shared
         .control
         .run(async |connection| {
             let table = &shared.tables[table];
-            let changed = send(connection, table, verb, &group).await?;
+            let changed = send(connection, table, verb, part).await?;
             let missing: Vec<LeasedJobId> =
-                group.iter().map(|one| one.ack.id).filter(|id| !changed.contains(*id)).collect();
+                part.iter().map(|one| one.ack.id).filter(|id| !changed.contains(*id)).collect();
             let locked = if missing.is_empty() {
                 Acknowledged::default()
             } else {
@@ -153,26 +219,17 @@ async fn tell<S>(
             };
             Ok::<_, QueueError>((changed, locked))
         })
-        .await;
-    match told {
-        Ok((changed, locked)) => {
-            group.retain(|one| {
-                let id = one.ack.id;
-                let locked = !changed.contains(id) && locked.contains(id);
-                if !locked {
-                    settled(shared, one, changed.contains(id), changed.discarded(id));
-                }
-                locked
-            });
-            (group, None)
-        }
-        Err(error) => {
-            for one in &mut group {
-                one.uncertain = true;
-            }
-            (group, Some(error))
+        .await?;
+    for mut one in part.drain(..) {
+        let id = one.ack.id;
+        if !changed.contains(id) && locked.contains(id) {
+            one.put_off(LOCKED);
+            kept.push(one);
+        } else {
+            settled(shared, &one, changed.contains(id), changed.discarded(id));
         }
     }
+    Ok(())
 }
 
 async fn send(
@@ -188,7 +245,7 @@ async fn send(
             jobs::complete(connection, table, &ids).await
         }
         Verb::Fail => {
-            let attempts: Vec<FailedAttempt> = acks.map(failed_attempt).collect();
+            let attempts: Vec<FailedAttempt> = acks.filter_map(failed_attempt).collect();
             jobs::fail(connection, table, &attempts).await
         }
         Verb::Release => {
@@ -203,35 +260,26 @@ async fn send(
     }
 }
 
-fn failed_attempt(ack: &Ack) -> FailedAttempt {
-    match &ack.verdict {
-        Verdict::Fail { error, delay, discard } => {
-            FailedAttempt { id: ack.id, error: error.clone(), delay: *delay, discard: *discard }
-        }
-        _ => FailedAttempt {
-            id: ack.id,
-            error: "the transaction in which the handler completed the job was not committed".to_owned(),
-            delay: Backoff::DEFAULT.jittered(ack.id.attempt()),
-            discard: false,
-        },
-    }
+fn failed_attempt(ack: &Ack) -> Option<FailedAttempt> {
+    let Verdict::Fail { error, delay, discard } = &ack.verdict else { return None };
+    Some(FailedAttempt { id: ack.id, error: error.clone(), delay: *delay, discard: *discard })
 }
 
 /// The database has answered for good: counts it.
 fn settled<S>(shared: &Shared<S>, one: &Pending, changed: bool, discarded: bool) {
-    let Pending { ack, uncertain } = one;
-    shared.leases.acknowledged(ack.id.token());
+    let Pending { ack, uncertain, .. } = one;
+    shared.leases.acknowledged(ack.id);
     let counters = &shared.counters;
     let counter = match &ack.verdict {
         // Gone, as it should be.
-        Verdict::CompletedInTransaction if !changed => &counters.completed,
+        _ if ack.completed_in && !changed => &counters.completed,
         _ if !changed && !uncertain => {
             tracing::warn!(job = %ack.id, verdict = ?ack.verdict.verb(), "the lease was lost: somebody else has the job");
             &counters.lost_leases
         }
         Verdict::Complete => &counters.completed,
-        Verdict::Fail { .. } | Verdict::CompletedInTransaction if discarded => &counters.discarded,
-        Verdict::Fail { .. } | Verdict::CompletedInTransaction => &counters.retried,
+        Verdict::Fail { .. } if discarded => &counters.discarded,
+        Verdict::Fail { .. } => &counters.retried,
         Verdict::Snooze(_) => &counters.snoozed,
         Verdict::Release => &counters.released,
     };

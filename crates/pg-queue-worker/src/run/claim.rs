@@ -1,9 +1,12 @@
 //! Claiming jobs for free slots.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use pg_queue_core::{
-    Backoff, LeaseToken, QueueError, WorkerId,
+    Backoff, LeaseToken, QueueError,
     jobs::{self, Claimant, ClaimedJob},
 };
 use tokio::{
@@ -15,79 +18,75 @@ use super::{
     Shared, acknowledge,
     acknowledger::{Ack, Verdict},
     execute,
+    generation::Generation,
     heart::Life,
+    orphans::Orphans,
+    trouble::{Fails, Trouble},
     wake::Idle,
 };
+use crate::context::Attempt;
 
 /// How many jobs one claim takes at most. Beyond some hundred a claim gains nothing more.
 const BATCH: usize = 200;
 
+/// How many ended jobs may wait for their acknowledgement before the worker begins no more of them.
+const MOST_UNTOLD: usize = 10_000;
+
+/// How often it then looks whether there are fewer.
+const UNTOLD_PAUSE: Duration = Duration::from_millis(50);
+
 /// The pauses between claims that fail.
-const RETRY: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(5) };
+const AWAY: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(5) };
 
-/// After a claim that failed, its reply may have been lost: for this long, the worker looks for jobs that bear its name
-/// without its knowing. Longer than a statement that is still running can take to commit.
-const SUSPECT_ORPHANS_FOR: Duration = Duration::from_secs(60);
-const LOOK_FOR_ORPHANS_EVERY: Duration = Duration::from_secs(5);
+/// The pauses between claims from a queue that is gone or refuses them, while the others go on.
+const REFUSED: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(30) };
 
-/// Claims while there are free slots, until the worker closes. A claim in flight is never dropped half-way.
+/// Claims while there are free slots, until the worker closes. A claim in flight is never dropped half-way. Answers
+/// whether the worker knows of everything that it has claimed.
 pub(super) async fn run<S: Send + Sync + 'static>(
     shared: Arc<Shared<S>>,
     mut life: watch::Receiver<Life>,
     acks: mpsc::UnboundedSender<Ack>,
-) {
+) -> bool {
     let closing = shared.closing.clone();
     let mut claimer = Claimer {
         kinds: shared.registry.kinds(),
         idle: Idle::new(&shared),
         life: life.clone(),
+        rests: vec![Rest::default(); shared.tables.len()],
         next_table: 0,
         failures: 0,
-        orphans: None,
+        orphans: Orphans::default(),
         shared,
         acks,
     };
+    // Whatever it waits for, it does not wait while the worker closes.
     while !closing.is_cancelled() {
-        let (id, in_contact) = {
-            let life = life.borrow_and_update();
-            (life.id, life.in_contact)
-        };
-        if !in_contact {
+        if !life.borrow_and_update().in_contact {
             // Nothing is begun that might have to be stopped at once.
             tokio::select! {
-                () = closing.cancelled() => return,
-                changed = life.changed() => if changed.is_err() { return },
+                () = closing.cancelled() => break,
+                changed = life.changed() => if changed.is_err() { break },
             }
             continue;
         }
-        let slot = tokio::select! {
-            () = closing.cancelled() => return,
-            slot = Arc::clone(&claimer.shared.slots).acquire_owned() => slot,
-        };
-        let Ok(slot) = slot else { return };
-        match claimer.round(id, slot).await {
-            Ok(claimed) => {
-                claimer.failures = 0;
-                claimer.take_orphans_back(id).await;
-                if claimed == 0 {
-                    claimer.idle.wait(&claimer.shared, id).await;
-                } else {
-                    claimer.idle.found(&claimer.shared, id).await;
-                }
+        claimer.take_orphans_back().await;
+        let Some(slot) = claimer.slot().await else { continue };
+        let round = claimer.round(slot).await;
+        if let Some(error) = round.away {
+            let pause = AWAY.jittered(claimer.failures);
+            tracing::warn!(%error, failures = claimer.failures, ?pause, "claiming failed");
+            tokio::select! {
+                () = closing.cancelled() => break,
+                () = sleep(pause) => {}
             }
-            Err(error) => {
-                claimer.failures = claimer.failures.saturating_add(1);
-                let pause = RETRY.jittered(claimer.failures);
-                tracing::warn!(%error, failures = claimer.failures, ?pause, "claiming failed");
-                let now = Instant::now();
-                claimer.orphans = Some((now + SUSPECT_ORPHANS_FOR, now));
-                tokio::select! {
-                    () = closing.cancelled() => return,
-                    () = sleep(pause) => {}
-                }
-            }
+        } else if round.begun > 0 {
+            claimer.idle.found(&claimer.shared, claimer.id()).await;
+        } else {
+            claimer.idle.wait(&claimer.shared, claimer.id(), claimer.orphans.next_look()).await;
         }
     }
+    claimer.orphans.are_ruled_out()
 }
 
 struct Claimer<S> {
@@ -95,72 +94,158 @@ struct Claimer<S> {
     kinds: Vec<String>,
     idle: Idle,
     life: watch::Receiver<Life>,
+    /// For each queue, how its last claim went.
+    rests: Vec<Rest>,
     /// Where the next round begins, so that no queue starves behind another.
     next_table: usize,
     failures: u16,
-    /// Until when orphans are suspected, and when they were last looked for.
-    orphans: Option<(Instant, Instant)>,
+    orphans: Orphans,
     acks: mpsc::UnboundedSender<Ack>,
 }
 
+/// Until when a queue is left alone that does not give its jobs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    failures: u16,
+    until: Option<Instant>,
+}
+
+/// What a round over all queues came to.
+#[derive(Default)]
+struct Round {
+    begun: usize,
+    /// The database is away.
+    away: Option<QueueError>,
+}
+
 impl<S: Send + Sync + 'static> Claimer<S> {
-    /// Claims from every queue in turn while slots are free. Answers how many jobs were begun.
-    async fn round(&mut self, id: WorkerId, slot: OwnedSemaphorePermit) -> Result<usize, QueueError> {
+    fn id(&self) -> pg_queue_core::WorkerId {
+        self.life.borrow().id
+    }
+
+    /// Waits for a free slot. `None`: something else has to be looked at first.
+    async fn slot(&mut self) -> Option<OwnedSemaphorePermit> {
+        let shared = Arc::clone(&self.shared);
+        let running = shared.settings.concurrency.saturating_sub(shared.slots.available_permits());
+        if shared.leases.len().saturating_sub(running) >= MOST_UNTOLD {
+            tokio::select! {
+                () = shared.closing.cancelled() => {}
+                () = sleep(UNTOLD_PAUSE) => {}
+            }
+            return None;
+        }
+        if let Ok(slot) = Arc::clone(&shared.slots).try_acquire_owned() {
+            return Some(slot);
+        }
+        // Who could not take a job does not want to be woken for one.
+        self.idle.unwish(&shared, self.id()).await;
+        tokio::select! {
+            () = shared.closing.cancelled() => None,
+            slot = Arc::clone(&shared.slots).acquire_owned() => slot.ok(),
+            () = self.orphans.look_is_due() => None,
+        }
+    }
+
+    /// Claims from every queue in turn while slots are free.
+    async fn round(&mut self, slot: OwnedSemaphorePermit) -> Round {
         let tables = self.shared.tables.len();
         let first = self.next_table;
         self.next_table = (first + 1) % tables;
         let mut slot = Some(slot);
-        let mut begun = 0;
+        let mut round = Round::default();
         for table in (0..tables).map(|n| (first + n) % tables) {
             let free = usize::from(slot.is_some()) + self.shared.slots.available_permits();
             if free == 0 || self.shared.closing.is_cancelled() {
                 break;
             }
-            for job in self.claim(table, id, free.min(BATCH)).await? {
-                // Only this task takes slots, and it claimed no more jobs than were free.
-                let slot = slot.take().or_else(|| Arc::clone(&self.shared.slots).try_acquire_owned().ok());
-                self.begin(table, job, slot);
-                begun += 1;
+            if self.rests[table].until.is_some_and(|until| until > Instant::now()) {
+                continue;
+            }
+            // The generation first: if the worker is declared dead after this, what is claimed under its old id belongs to
+            // a generation that is over.
+            let generation = self.shared.generations.current();
+            match self.claim(table, free.min(BATCH)).await {
+                Ok(jobs) => {
+                    (self.failures, self.rests[table]) = (0, Rest::default());
+                    for job in jobs {
+                        // Only this task takes slots, and it claimed no more jobs than were free.
+                        let slot = slot.take().or_else(|| Arc::clone(&self.shared.slots).try_acquire_owned().ok());
+                        self.begin(table, job, slot, &generation);
+                        round.begun += 1;
+                    }
+                }
+                Err(error) if error.trouble() == Trouble::Away => {
+                    self.failures = self.failures.saturating_add(1);
+                    self.orphans.suspect();
+                    round.away = Some(error);
+                    break;
+                }
+                Err(error) => self.rest(table, &error),
             }
         }
-        Ok(begun)
+        round
     }
 
-    async fn claim(&self, table: usize, id: WorkerId, limit: usize) -> Result<Vec<ClaimedJob>, QueueError> {
+    /// Leaves one queue alone for a while.
+    fn rest(&mut self, table: usize, error: &QueueError) {
+        let rest = &mut self.rests[table];
+        rest.failures = rest.failures.saturating_add(1);
+        let pause = REFUSED.jittered(rest.failures);
+        rest.until = Some(Instant::now() + pause);
+        let queue = self.shared.tables[table].queue();
+        tracing::warn!(%queue, %error, failures = rest.failures, ?pause, "claiming from one queue failed");
+    }
+
+    async fn claim(&self, table: usize, limit: usize) -> Result<Vec<ClaimedJob>, QueueError> {
+        let Life { id, in_contact, .. } = *self.life.borrow();
+        if !in_contact {
+            return Ok(Vec::new());
+        }
         let token = LeaseToken::random();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let claimed = self
-            .shared
+        self.shared
             .control
             .run(async |connection| {
                 let table = &self.shared.tables[table];
                 let claimant = Claimant::Worker(id);
                 jobs::claim(&mut **connection, table, claimant, token, Some(&self.kinds), limit).await
             })
-            .await?;
-        self.shared.leases.add(token, claimed.len());
-        Ok(claimed)
+            .await
     }
 
     /// Starts the job's handler, unless the worker has closed or lost contact while the claim was on its way.
-    fn begin(&self, table: usize, job: ClaimedJob, slot: Option<OwnedSemaphorePermit>) {
-        let may_begin = !self.shared.closing.is_cancelled() && self.life.borrow().in_contact;
-        match slot.filter(|_| may_begin) {
-            Some(slot) => {
-                let shared = Arc::clone(&self.shared);
-                self.shared.handlers.spawn(execute::run(shared, table, job, self.acks.clone(), slot));
-            }
-            None => acknowledge(&self.acks, Ack { table, id: job.id, verdict: Verdict::Release }),
-        }
+    fn begin(&self, table: usize, job: ClaimedJob, slot: Option<OwnedSemaphorePermit>, generation: &Generation) {
+        let shared = &self.shared;
+        let may_begin = !shared.closing.is_cancelled() && !generation.is_over() && self.life.borrow().in_contact;
+        let Some(slot) = slot.filter(|_| may_begin) else {
+            shared.leases.add(job.id, table);
+            let ack = Ack { table, id: job.id, verdict: Verdict::Release, completed_in: false };
+            return acknowledge(&self.acks, ack);
+        };
+        let membership = generation.join();
+        let attempt = Arc::new(Attempt {
+            queue: shared.queue.clone(),
+            table: shared.tables[table].clone(),
+            id: job.id,
+            kind: job.kind,
+            max_attempts: job.max_attempts,
+            run_at: job.run_at,
+            created_at: job.created_at,
+            request_id: job.request_id,
+            cancelled: membership.cancel.clone(),
+            completed_in: AtomicBool::new(false),
+        });
+        shared.leases.add_running(table, Arc::clone(&attempt), membership.stop.clone());
+        let start = execute::Start { table, attempt, payload: job.payload, membership, slot };
+        shared.handlers.spawn(execute::run(Arc::clone(shared), start, self.acks.clone()));
     }
 
     /// Gives back what bears this worker's id without its knowing. Here, because no claim is in flight here.
-    async fn take_orphans_back(&mut self, id: WorkerId) {
-        let Some((until, looked)) = self.orphans else { return };
-        if looked.elapsed() < LOOK_FOR_ORPHANS_EVERY {
+    async fn take_orphans_back(&mut self) {
+        if !self.orphans.begin_look() {
             return;
         }
-        let known = self.shared.leases.tokens();
+        let (id, known) = (self.id(), self.shared.leases.tokens());
         for table in &self.shared.tables {
             let orphans = self
                 .shared
@@ -172,13 +257,8 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                 Ok(orphans) => {
                     tracing::warn!(queue = %table.queue(), count = orphans.len(), "took back jobs of a claim whose reply was lost");
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "orphans could not be looked for");
-                    return;
-                }
+                Err(error) => tracing::warn!(queue = %table.queue(), %error, "orphans could not be looked for"),
             }
         }
-        let now = Instant::now();
-        self.orphans = (now < until).then_some((until, now));
     }
 }

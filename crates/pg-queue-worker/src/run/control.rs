@@ -1,55 +1,80 @@
 //! The worker's own connections.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{DatabaseError, PIN_PLANS, Schema};
 use sqlx::{
-    Executor, PgPool, Postgres,
+    Executor, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
 
+use super::trouble::{Fails, Trouble};
+
 /// One each for claims, acknowledgements and maintenance, and one to spare while a broken one is replaced.
 const CONNECTIONS: u32 = 4;
+
+/// How long opening a connection may take.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long one statement of the worker may take. None takes more than some milliseconds; a connection that is dead
 /// without an error takes for ever.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the server itself goes on with it: not longer, so that what was given up does not happen afterwards.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// How long a statement may wait for a lock. The rows are skipped when they are locked; this is about a queue's table
+/// that somebody alters, which must not hold up the other queues.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Connections for claims, acknowledgements and maintenance: handlers cannot use them up. Their plans are pinned.
 #[derive(Debug)]
 pub(super) struct Control {
     pool: PgPool,
+    /// The application's: it knows how to connect.
+    application: PgPool,
+    options: Mutex<Arc<PgConnectOptions>>,
     schema: Schema,
 }
 
 impl Control {
     pub(super) fn new(queue: &PgQueue) -> Self {
-        let options: PgConnectOptions = PgConnectOptions::clone(&queue.pool().connect_options());
+        let application = queue.pool().clone();
+        let options = application.connect_options();
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
-            .acquire_timeout(Duration::from_secs(10))
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             // Statements that find a broken connection are sent again anyway; a ping before each would double them.
             .test_before_acquire(false)
             .after_connect(|connection, _| {
                 Box::pin(async move {
                     connection.execute(PIN_PLANS).await?;
-                    Ok(())
+                    set_patience(connection, SERVER_TIMEOUT, LOCK_TIMEOUT).await
                 })
             })
-            .connect_lazy_with(options);
-        Self { pool, schema: queue.schema().clone() }
+            .connect_lazy_with(PgConnectOptions::clone(&options));
+        Self { pool, application, options: Mutex::new(options), schema: queue.schema().clone() }
     }
 
     pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, DatabaseError> {
-        self.pool.acquire().await.map_err(|error| DatabaseError::new(error, &self.schema))
+        self.follow_options();
+        self.pool.acquire().await.map_err(|error| match error {
+            // All of these connections are the worker's: nobody uses them up, the server is away.
+            sqlx::Error::PoolTimedOut => no_answer("no connection could be opened"),
+            error => DatabaseError::new(error, &self.schema),
+        })
     }
 
-    /// Runs a statement on a connection, with a bound on its time. After an error the connection is thrown away: it may be
-    /// in the middle of an answer.
-    pub(super) async fn run<T, E: From<DatabaseError>>(
+    /// Runs a statement on a connection, with a bound on its time. After an error the connection is thrown away, unless it
+    /// is certain that nothing is wrong with it: it may be in the middle of an answer.
+    pub(super) async fn run<T, E: Fails>(
         &self,
         statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -57,13 +82,48 @@ impl Control {
         match timeout(STATEMENT_TIMEOUT, statement(&mut connection)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                connection.close_on_drop();
+                if !matches!(error.trouble(), Trouble::Gone | Trouble::Busy) {
+                    connection.close_on_drop();
+                }
                 Err(error)
             }
             Err(_) => {
                 connection.close_on_drop();
-                Err(DatabaseError::Unreachable(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer")).into())
+                Err(no_answer("no answer").into())
             }
         }
     }
+
+    /// Closes the connections.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// An application whose password expires gives its pool a new one.
+    fn follow_options(&self) {
+        let current = self.application.connect_options();
+        let mut known = self.options.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&known, &current) {
+            self.pool.set_connect_options(PgConnectOptions::clone(&current));
+            *known = current;
+        }
+    }
+}
+
+/// Makes the server give up by itself what takes too long on this connection.
+pub(super) async fn set_patience(
+    connection: &mut PgConnection,
+    statement: Duration,
+    lock: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("patience.sql"))
+        .bind(statement.as_millis().to_string())
+        .bind(lock.as_millis().to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn no_answer(message: &str) -> DatabaseError {
+    DatabaseError::Unreachable(io::Error::new(io::ErrorKind::TimedOut, message))
 }

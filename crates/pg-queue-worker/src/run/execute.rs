@@ -1,16 +1,14 @@
 //! Running one attempt at a job: a straight way that ends in exactly one acknowledgement.
 
 use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use pg_queue_core::{LeasedJobId, jobs::ClaimedJob};
+use pg_queue_core::LeasedJobId;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::sleep,
@@ -24,60 +22,72 @@ use super::{
 };
 use crate::{Context, Failure, Outcome, context::Attempt, handler::Then, registry::Entry};
 
+/// An attempt that is about to be made.
+pub(super) struct Start {
+    /// Which of the worker's queues.
+    pub(super) table: usize,
+    pub(super) attempt: Arc<Attempt>,
+    pub(super) payload: String,
+    pub(super) membership: Membership,
+    pub(super) slot: OwnedSemaphorePermit,
+}
+
 /// Runs an attempt and acknowledges it. The slot is free again when the handler has ended.
 pub(super) async fn run<S: Send + Sync + 'static>(
     shared: Arc<Shared<S>>,
-    table: usize,
-    job: ClaimedJob,
+    start: Start,
     acks: mpsc::UnboundedSender<Ack>,
-    slot: OwnedSemaphorePermit,
 ) {
-    let mut promise = Promise { acks, table, id: job.id, verdict: None };
-    let span = tracing::info_span!("job", id = %job.id, kind = %job.kind, attempt = job.id.attempt());
-    promise.verdict = Some(attempt(&shared, table, job).instrument(span).await);
+    let Start { table, attempt, payload, membership, slot } = start;
+    let span = tracing::info_span!("job", id = %attempt.id, kind = %attempt.kind, attempt = attempt.id.attempt());
+    let mut promise = Promise { acks, table, attempt: Arc::clone(&attempt), verdict: None };
+    promise.verdict = Some(verdict(&shared, attempt, &payload, &membership).instrument(span).await);
     drop(promise);
     drop(slot);
 }
 
-/// One acknowledgement, whatever happens. Only a panic while the handler's future is dropped can leave it without a
-/// verdict; without an acknowledgement the job would be held for as long as the worker lives.
+/// One acknowledgement, whatever happens. Without one the job would be held for as long as the worker lives.
 struct Promise {
     acks: mpsc::UnboundedSender<Ack>,
     table: usize,
-    id: LeasedJobId,
+    attempt: Arc<Attempt>,
     verdict: Option<Verdict>,
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        let verdict = self.verdict.take().unwrap_or_else(|| failed("the handler panicked while it was dropped"));
-        acknowledge(&self.acks, Ack { table: self.table, id: self.id, verdict });
+        let verdict = self.verdict.take().unwrap_or_else(|| Verdict::Fail {
+            error: "the attempt was dropped with the runtime, or panicked outside of its handler".to_owned(),
+            delay: Duration::from_secs(1),
+            discard: false,
+        });
+        let completed_in = self.attempt.completed_in.load(Ordering::Acquire);
+        acknowledge(&self.acks, Ack { table: self.table, id: self.attempt.id, verdict, completed_in });
     }
 }
 
-async fn attempt<S: Send + Sync + 'static>(shared: &Shared<S>, table: usize, job: ClaimedJob) -> Verdict {
-    let Some(entry) = shared.registry.get(&job.kind) else {
+async fn verdict<S: Send + Sync + 'static>(
+    shared: &Shared<S>,
+    attempt: Arc<Attempt>,
+    payload: &str,
+    membership: &Membership,
+) -> Verdict {
+    let Some(entry) = shared.registry.get(&attempt.kind) else {
         // The claim asks for registered kinds only.
         tracing::error!("claimed a job of a kind that is not registered");
         return Verdict::Release;
     };
-    let membership = shared.generations.join();
-    let attempt = Arc::new(Attempt {
-        queue: shared.queue.clone(),
-        table: shared.tables[table].clone(),
-        id: job.id,
-        kind: job.kind,
-        max_attempts: job.max_attempts,
-        run_at: job.run_at,
-        created_at: job.created_at,
-        request_id: job.request_id,
-        cancelled: membership.cancel.clone(),
-        completed_in: AtomicBool::new(false),
-    });
     let ctx = Context::new(Arc::clone(&shared.state), Arc::clone(&attempt));
-    let ended = supervise(entry, &job.payload, ctx, &membership).await;
-    let verdict = judge(entry, job.id, ended);
-    if attempt.completed_in.load(Ordering::Acquire) { Verdict::CompletedInTransaction } else { verdict }
+    let verdict = judge(entry, attempt.id, supervise(entry, payload, ctx, membership).await);
+    match verdict {
+        // What counts is whether its transaction was committed. If the job is still there, it was not.
+        Verdict::Complete if attempt.completed_in.load(Ordering::Acquire) => Verdict::Fail {
+            error: "the transaction in which the handler completed the job was not committed".to_owned(),
+            delay: entry.backoff.jittered(attempt.id.attempt()),
+            discard: false,
+        },
+        verdict => verdict,
+    }
 }
 
 /// How a handler came to its end.
@@ -87,9 +97,13 @@ enum Ended {
     Panicked(String),
     TimedOut(Duration),
     Interrupted(Reason),
+    /// It was asked to end, and ended with an error of its own.
+    Heeded(Box<Ended>, String),
 }
 
 /// Runs the handler to its end, or to the end of its time, or to the end of its worker.
+///
+/// Whoever is stopped is not polled once more, even if it might be ready: somebody else may run the job already.
 async fn supervise<S: Send + Sync + 'static>(
     entry: &Entry<S>,
     payload: &str,
@@ -98,49 +112,69 @@ async fn supervise<S: Send + Sync + 'static>(
 ) -> Ended {
     // Decoding is the user's code as well.
     let handler = async { Ok((entry.start)(payload, ctx)?.await) };
-    let handler = AssertUnwindSafe(handler).catch_unwind();
-    tokio::pin!(handler);
+    let mut handler = Box::pin(AssertUnwindSafe(handler).catch_unwind());
     let time_is_up = async {
         match entry.timeout {
             Some(timeout) => sleep(timeout).await,
             None => std::future::pending().await,
         }
     };
-    let asked_to_end = tokio::select! {
+    let first = tokio::select! {
         biased;
-        ended = &mut handler => return by_itself(ended),
-        () = membership.stop.cancelled() => return Ended::Interrupted(reason(membership)),
-        () = membership.cancel.cancelled() => Ended::Interrupted(reason(membership)),
-        () = time_is_up => Ended::TimedOut(entry.timeout.unwrap_or_default()),
+        () = membership.stop.cancelled() => Err(Ended::Interrupted(membership.reason())),
+        ended = &mut handler => Ok(by_itself(ended)),
+        () = membership.cancel.cancelled() => Err(Ended::Interrupted(membership.reason())),
+        () = time_is_up => Err(Ended::TimedOut(entry.timeout.unwrap_or_default())),
     };
-    membership.cancel.cancel();
-    tokio::select! {
-        biased;
-        ended = &mut handler => by_itself(ended),
-        () = membership.stop.cancelled() => asked_to_end,
-        () = sleep(GRACE) => asked_to_end,
+    let ended = match first {
+        Ok(ended) => ended,
+        Err(asked_to_end) => {
+            membership.cancel.cancel();
+            tokio::select! {
+                biased;
+                () = membership.stop.cancelled() => asked_to_end,
+                ended = &mut handler => heeded(asked_to_end, by_itself(ended)),
+                () = sleep(GRACE) => asked_to_end,
+            }
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(|| drop(handler))) {
+        Ok(()) => ended,
+        Err(panic) => {
+            let message = format!("{} (while it was dropped)", message(&*panic));
+            // What it has answered stands.
+            if let Ended::ByItself(Ok(_)) = ended {
+                tracing::error!(message, "the handler panicked after it had succeeded");
+                return ended;
+            }
+            Ended::Panicked(message)
+        }
     }
 }
 
-fn reason(membership: &Membership) -> Reason {
-    membership.reason().unwrap_or(Reason::Shutdown)
+fn heeded(asked_to_end: Ended, ended: Ended) -> Ended {
+    match ended {
+        Ended::ByItself(Err(Failure { error, then: Then::RetryByPolicy })) => {
+            Ended::Heeded(Box::new(asked_to_end), error)
+        }
+        // A success is one, however late, and whoever says what is to become of the job is taken at his word.
+        ended => ended,
+    }
 }
 
-type Caught = Result<Result<Result<Outcome, Failure>, serde_json::Error>, Box<dyn std::any::Any + Send>>;
+type Caught = Result<Result<Result<Outcome, Failure>, serde_json::Error>, Box<dyn Any + Send>>;
 
 fn by_itself(ended: Caught) -> Ended {
     match ended {
         Ok(Ok(result)) => Ended::ByItself(result),
         Ok(Err(error)) => Ended::Undecodable(error),
-        Err(panic) => {
-            let message = panic
-                .downcast_ref::<&str>()
-                .map(ToString::to_string)
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "without a message".to_owned());
-            Ended::Panicked(message)
-        }
+        Err(panic) => Ended::Panicked(message(&*panic)),
     }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }
 
 /// What becomes of the job.
@@ -168,9 +202,9 @@ fn judge<S>(entry: &Entry<S>, job: LeasedJobId, ended: Ended) -> Verdict {
         Ended::TimedOut(timeout) => by_policy(format!("the handler took longer than {timeout:?}")),
         Ended::Interrupted(Reason::Shutdown) => Verdict::Release,
         Ended::Interrupted(reason) => by_policy(reason.text().to_owned()),
+        Ended::Heeded(asked, own) => match judge(entry, job, *asked) {
+            Verdict::Fail { error, .. } => by_policy(format!("{error}: {own}")),
+            verdict => verdict,
+        },
     }
-}
-
-fn failed(error: &str) -> Verdict {
-    Verdict::Fail { error: error.to_owned(), delay: Duration::from_secs(1), discard: false }
 }

@@ -1,6 +1,6 @@
 //! Ending all running handlers at once, and beginning anew.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,8 @@ pub(super) enum Reason {
     OutOfContact,
     /// Others have declared the worker dead and run its jobs.
     DeclaredDead,
+    /// This one job's lease is not in the database any more.
+    LeaseLost,
 }
 
 impl Reason {
@@ -23,13 +25,15 @@ impl Reason {
                 "the worker lost contact with the database, and stopped the attempt before its lease ran out"
             }
             Self::DeclaredDead => "the worker was declared dead while it ran the job",
+            Self::LeaseLost => "the lease on the job was lost while it ran",
         }
     }
 }
 
-/// The tokens of the handlers that were started since the last time that all were ended.
+/// The handlers that were started since the last time that all were ended. Whoever claims jobs takes it before the claim
+/// and starts them in it: what ends the generation in the meantime ends them too.
 #[derive(Debug, Clone, Default)]
-struct Generation {
+pub(super) struct Generation {
     /// Asks the handlers to end.
     cancel: CancellationToken,
     /// Drops them.
@@ -37,12 +41,29 @@ struct Generation {
     reason: Arc<OnceLock<Reason>>,
 }
 
-/// The current generation of handlers.
-#[derive(Debug, Default)]
-pub(super) struct Generations(Mutex<Generation>);
+impl Generation {
+    /// Whether its handlers were asked to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Tokens for a new handler.
+    pub(super) fn join(&self) -> Membership {
+        Membership {
+            cancel: self.cancel.child_token(),
+            stop: self.stop.child_token(),
+            reason: Arc::clone(&self.reason),
+        }
+    }
+
+    fn end(&self, reason: Reason) {
+        self.reason.get_or_init(|| reason);
+        self.cancel.cancel();
+    }
+}
 
 /// One handler's share in its generation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Membership {
     /// Asks this handler to end: by the generation, or because its time is up.
     pub(super) cancel: CancellationToken,
@@ -52,45 +73,82 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    /// Why the generation was ended, if it was.
-    pub(super) fn reason(&self) -> Option<Reason> {
-        self.reason.get().copied()
+    /// Why the handler was ended. Alone, and not with its generation, it is ended only for its lease.
+    pub(super) fn reason(&self) -> Reason {
+        self.reason.get().copied().unwrap_or(Reason::LeaseLost)
     }
 }
 
+/// The current generation of handlers.
+#[derive(Debug, Default)]
+pub(super) struct Generations(Mutex<Generation>);
+
 impl Generations {
-    /// Tokens for a new handler.
-    pub(super) fn join(&self) -> Membership {
-        let generation = self.current();
-        Membership {
-            cancel: generation.cancel.child_token(),
-            stop: generation.stop.child_token(),
-            reason: Arc::clone(&generation.reason),
-        }
+    pub(super) fn current(&self) -> Generation {
+        self.lock().clone()
     }
 
     /// Asks all handlers to end. Each has a grace of its own before it is dropped.
     pub(super) fn cancel(&self, reason: Reason) {
-        let generation = self.current();
-        generation.reason.get_or_init(|| reason);
-        generation.cancel.cancel();
+        self.current().end(reason);
     }
 
-    /// Drops all handlers.
+    /// Drops all handlers, those of earlier generations included.
     pub(super) fn stop(&self, reason: Reason) {
-        self.cancel(reason);
-        self.current().stop.cancel();
+        let generation = self.current();
+        generation.end(reason);
+        generation.stop.cancel();
     }
 
     /// Handlers that start from now on have nothing to do with what ended the earlier ones.
+    ///
+    /// Unless those were dropped, they may still be within their grace, which can be longer than a lease: then the next
+    /// danger has to drop them as well, and both generations are stopped by one token.
     pub(super) fn begin_anew(&self) {
-        let mut generation = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generation = self.lock();
         if generation.reason.get().is_some_and(|reason| *reason != Reason::Shutdown) {
-            *generation = Generation::default();
+            let stop = if generation.stop.is_cancelled() { CancellationToken::new() } else { generation.stop.clone() };
+            *generation = Generation { stop, ..Generation::default() };
         }
     }
 
-    fn current(&self) -> Generation {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn lock(&self) -> MutexGuard<'_, Generation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Generations, Reason};
+
+    #[test]
+    fn a_handler_that_was_only_asked_to_end_is_dropped_with_a_later_generation() {
+        let generations = Generations::default();
+        let earlier = generations.current().join();
+        generations.cancel(Reason::OutOfContact);
+        generations.begin_anew();
+        let later = generations.current().join();
+        assert!(earlier.cancel.is_cancelled() && !earlier.stop.is_cancelled());
+        assert!(!later.cancel.is_cancelled());
+        generations.stop(Reason::OutOfContact);
+        assert!(earlier.stop.is_cancelled() && later.stop.is_cancelled());
+    }
+
+    #[test]
+    fn a_generation_that_was_dropped_does_not_drop_the_next_one() {
+        let generations = Generations::default();
+        generations.stop(Reason::DeclaredDead);
+        generations.begin_anew();
+        let next = generations.current();
+        assert!(!next.is_over() && !next.join().stop.is_cancelled());
+    }
+
+    #[test]
+    fn a_shutdown_is_for_good() {
+        let generations = Generations::default();
+        generations.cancel(Reason::Shutdown);
+        generations.begin_anew();
+        assert!(generations.current().is_over());
+        assert_eq!(generations.current().join().reason(), Reason::Shutdown);
     }
 }

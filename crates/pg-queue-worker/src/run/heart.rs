@@ -10,7 +10,7 @@ use pg_queue_core::{
     DatabaseError, Schema, WorkerId,
     workers::{self, Observed, Registration},
 };
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::{
     sync::{oneshot, watch},
     time::{sleep, timeout},
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Shared,
     clock::{self, Moment},
+    control::set_patience,
     generation::{Generations, Reason},
     observer::Observer,
 };
@@ -35,6 +36,8 @@ pub(super) struct Life {
     pub(super) id: WorkerId,
     /// Whether the worker is in contact with the database, and may begin jobs.
     pub(super) in_contact: bool,
+    /// How often the heart has connected. The server may have crashed in between, and forgotten what it had answered.
+    pub(super) connects: u64,
     /// The workers that were declared dead within the last day.
     pub(super) dead: Arc<[Observed]>,
 }
@@ -44,7 +47,7 @@ pub(super) struct Life {
 #[derive(Debug)]
 pub(super) struct Heart {
     stop: CancellationToken,
-    ended: Option<oneshot::Receiver<()>>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Heart {
@@ -54,44 +57,45 @@ impl Heart {
         registration: Registration,
         began: Moment,
     ) -> (Self, watch::Receiver<Life>) {
-        let life = Life { id: registration.id, in_contact: true, dead: Arc::default() };
+        let life = Life { id: registration.id, in_contact: true, connects: 0, dead: Arc::default() };
         let (sender, receiver) = watch::channel(life);
         let stop = CancellationToken::new();
         let (end, ended) = oneshot::channel();
         let beating = Beating {
-            options: PgConnectOptions::clone(&shared.queue.pool().connect_options()),
+            application: shared.queue.pool().clone(),
             schema: shared.queue.schema().clone(),
             interval: registration.beat_interval,
             registration,
             generations: Arc::clone(&shared.generations),
             life: sender,
             acknowledged: Cell::new(began),
+            connects: Cell::new(0),
         };
         let stopped = stop.clone();
         let spawned = thread::Builder::new().name("pg-queue-heart".to_owned()).spawn(move || {
+            // Dropped last: whoever waits for it may rely on the rest.
+            let _end = end;
             match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime.block_on(stopped.run_until_cancelled(beating.run())),
-                Err(error) => {
-                    tracing::error!(%error, "the heartbeat has no runtime");
-                    None
-                }
-            };
-            drop(end);
+                Ok(runtime) => drop(runtime.block_on(stopped.run_until_cancelled(beating.run()))),
+                Err(error) => tracing::error!(%error, "the heartbeat has no runtime"),
+            }
         });
         if let Err(error) = spawned {
-            // Without a heartbeat the worker stops by itself: nothing acknowledges, so nothing may run.
             tracing::error!(%error, "the heartbeat has no thread");
         }
-        (Self { stop, ended: Some(ended) }, receiver)
+        (Self { stop, ended }, receiver)
+    }
+
+    /// Resolves when the heart does not beat any longer, for whatever reason. Not to be called again after that.
+    pub(super) async fn ended(&mut self) {
+        // It is never sent to; it resolves when the thread ends or was never there.
+        drop((&mut self.ended).await);
     }
 
     /// Stops beating.
     pub(super) async fn stop(mut self) {
         self.stop.cancel();
-        if let Some(ended) = self.ended.take() {
-            // It is never sent to; it resolves when the thread ends.
-            drop(timeout(Duration::from_secs(5), ended).await);
-        }
+        drop(timeout(Duration::from_secs(5), self.ended()).await);
     }
 }
 
@@ -102,7 +106,8 @@ impl Drop for Heart {
 }
 
 struct Beating {
-    options: PgConnectOptions,
+    /// Knows how to connect; its connections are not used.
+    application: PgPool,
     schema: Schema,
     interval: Duration,
     registration: Registration,
@@ -110,6 +115,15 @@ struct Beating {
     life: watch::Sender<Life>,
     /// When the last acknowledged beat was sent.
     acknowledged: Cell<Moment>,
+    connects: Cell<u64>,
+}
+
+/// However it ends, by a panic or for want of a thread: nobody stops the handlers in time any more, so they stop now.
+impl Drop for Beating {
+    fn drop(&mut self) {
+        self.out_of_contact();
+        self.generations.stop(Reason::OutOfContact);
+    }
 }
 
 impl Beating {
@@ -123,6 +137,13 @@ impl Beating {
         let mut registration = self.registration.clone();
         let mut registered = true;
         loop {
+            if connection.is_none() {
+                observer.begin_anew();
+            }
+            if !registered {
+                // A new one each time: of the last one nobody knows whether it was entered.
+                registration.id = WorkerId::random();
+            }
             let sent = clock::now();
             // A beat that takes longer than an interval is as good as none.
             let beaten = timeout(self.interval, async {
@@ -140,14 +161,14 @@ impl Beating {
                     self.acknowledged.set(sent);
                     self.generations.begin_anew();
                     let dead = self.observe(&mut connection, &mut observer, registration.id).await;
-                    self.life.send_replace(Life { id: registration.id, in_contact: true, dead });
+                    let connects = self.connects.get();
+                    self.life.send_replace(Life { id: registration.id, in_contact: true, connects, dead });
                     sleep(self.interval.saturating_sub(sent.elapsed())).await;
                 }
                 Ok(Ok(false)) => {
-                    tracing::error!(worker = %registration.id, "this worker was declared dead: its handlers are stopped");
-                    self.generations.stop(Reason::DeclaredDead);
                     self.out_of_contact();
-                    registration.id = WorkerId::random();
+                    self.generations.stop(Reason::DeclaredDead);
+                    tracing::error!(worker = %registration.id, "this worker was declared dead: its handlers are stopped");
                     registered = false;
                 }
                 Ok(Err(error)) => {
@@ -166,17 +187,24 @@ impl Beating {
     async fn connected<'c>(&self, open: &'c mut Option<PgConnection>) -> Result<&'c mut PgConnection, DatabaseError> {
         let connection = match open.take() {
             Some(connection) => connection,
-            None => PgConnection::connect_with(&self.options)
-                .await
-                .map_err(|error| DatabaseError::new(error, &self.schema))?,
+            None => self.connect().await.map_err(|error| DatabaseError::new(error, &self.schema))?,
         };
         Ok(open.insert(connection))
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&self.application.connect_options()).await?;
+        // What waits for a lock must not pile up on the server, beat after beat.
+        set_patience(&mut connection, self.interval, self.interval).await?;
+        self.connects.set(self.connects.get() + 1);
+        Ok(connection)
     }
 
     /// Looks who is alive, and answers who is dead. What fails is done again after the next beat.
     async fn observe(&self, open: &mut Option<PgConnection>, observer: &mut Observer, me: WorkerId) -> Arc<[Observed]> {
         let Some(connection) = open.as_mut() else { return Arc::default() };
-        let observed = timeout(self.interval, async {
+        // Looking at the others must not make one's own beats late.
+        let observed = timeout(self.interval / 2, async {
             let seen = workers::observe(&mut *connection, &self.schema).await?;
             for (id, beat) in observer.silent(&seen, me) {
                 if workers::declare_dead(&mut *connection, &self.schema, id, beat).await? {

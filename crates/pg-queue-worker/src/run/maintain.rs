@@ -5,10 +5,17 @@ use std::{
     time::Duration,
 };
 
-use pg_queue_core::{QueueError, QueueTable, WorkerId, history, jobs, replies, workers};
-use tokio::{sync::watch, time::Instant};
+use pg_queue_core::{QueueError, QueueTable, WorkerId, cache, history, jobs, replies, workers};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
-use super::{Shared, heart::Life};
+use super::{
+    Shared,
+    heart::Life,
+    trouble::{Fails, Trouble},
+};
 
 /// How many jobs one rescue takes at once.
 const BATCH: u32 = 1000;
@@ -17,15 +24,22 @@ const BATCH: u32 = 1000;
 /// worker had sent and that committed late.
 const FRESHLY_DEAD: Duration = Duration::from_secs(120);
 
+/// How long removing expired values from the cache may keep the rest waiting.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Works after every beat of the heart until it is aborted.
 pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Life>) {
     let mut minutely = Timer::every(Duration::from_secs(60));
     let mut five_minutely = Timer::every(Duration::from_secs(300));
     let mut hourly = Timer::every(Duration::from_secs(3600));
+    let mut verified = life.borrow().connects.max(1);
     while life.changed().await.is_ok() {
-        let Life { in_contact, dead, .. } = life.borrow_and_update().clone();
+        let Life { in_contact, dead, connects, .. } = life.borrow_and_update().clone();
         if !in_contact {
             continue;
+        }
+        if verified != connects && verify(&shared).await {
+            verified = connects;
         }
         let minute = minutely.is_due();
         let fresh = |age: Option<Duration>| minute || age.is_some_and(|age| age < FRESHLY_DEAD);
@@ -53,6 +67,29 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Lif
     }
 }
 
+/// After the connection was lost, the server may be another one, which never heard of the last claims. Drops the handlers
+/// of jobs whose leases it does not know. Answers whether all were verified.
+async fn verify<S>(shared: &Shared<S>) -> bool {
+    let mut verified = true;
+    for (number, table) in shared.tables.iter().enumerate() {
+        for asked in shared.leases.of(number).chunks(BATCH as usize) {
+            match shared.control.run(async |connection| jobs::held(&mut **connection, table, asked).await).await {
+                Ok(held) => {
+                    let lost = shared.leases.stop_lost(asked, &held);
+                    if lost > 0 {
+                        tracing::error!(queue = %table.queue(), lost, "handlers are dropped: their leases are lost");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(queue = %table.queue(), %error, "the leases could not be verified");
+                    verified &= error.trouble() == Trouble::Gone;
+                }
+            }
+        }
+    }
+    verified
+}
+
 async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[WorkerId]) -> Result<(), QueueError> {
     loop {
         let rescued =
@@ -78,8 +115,18 @@ async fn expired<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueE
 async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     let schema = shared.queue.schema();
     shared.control.run(async |connection| replies::prune(&mut **connection, schema).await).await?;
-    if let Err(error) = shared.queue.cache.cleanup_expired().await {
-        tracing::warn!(%error, "the cache could not be cleaned up");
+    // Not through the application's pool: handlers may have used it up.
+    let mut connection = shared.control.acquire().await?;
+    match timeout(CLEANUP_TIMEOUT, cache::cleanup_expired(&mut connection, schema)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => {
+            connection.close_on_drop();
+            tracing::warn!(%error, "the cache could not be cleaned up");
+        }
+        Err(_) => {
+            // What is left is removed next time.
+            connection.close_on_drop();
+        }
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ mod heart;
 mod leases;
 mod maintain;
 mod observer;
+mod orphans;
 mod summary;
+mod trouble;
 mod wake;
 
 use std::{sync::Arc, time::Duration};
@@ -24,7 +26,8 @@ use pg_queue_core::{
 };
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
-    time::timeout,
+    task::JoinHandle,
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -33,7 +36,7 @@ use self::{
     acknowledger::Ack,
     control::Control,
     generation::{Generations, Reason},
-    heart::Heart,
+    heart::{Heart, Life},
     leases::Leases,
     summary::Counters,
 };
@@ -45,8 +48,13 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the last acknowledgements may take at shutdown. What is not flushed by then is rescued by others.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long closing the worker's connections may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often to look whether the parts of the worker are there.
+const LOOK_AFTER_PARTS: Duration = Duration::from_secs(1);
+
 /// What the tasks of a running worker share.
-#[derive(Debug)]
 struct Shared<S> {
     queue: PgQueue,
     state: Arc<S>,
@@ -57,7 +65,7 @@ struct Shared<S> {
     /// Free places for handlers.
     slots: Arc<Semaphore>,
     generations: Arc<Generations>,
-    /// The tokens of every job that is claimed and not yet acknowledged.
+    /// Every job that is claimed and not yet acknowledged.
     leases: Leases,
     counters: Arc<Counters>,
     /// Rung when jobs went back into a queue by this worker's own doing: nobody notifies it of those.
@@ -66,6 +74,8 @@ struct Shared<S> {
     handlers: TaskTracker,
     /// Cancelled when the worker stops claiming.
     closing: CancellationToken,
+    /// Cancelled when nobody waits for the worker's end: no patience with handlers.
+    hurry: CancellationToken,
 }
 
 impl<S: Send + Sync + 'static> Worker<S> {
@@ -102,7 +112,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
         drop(connection);
 
         let closing = CancellationToken::new();
-        let generations = Arc::new(Generations::default());
+        let hurry = CancellationToken::new();
         let shared = Arc::new(Shared {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
             queue,
@@ -111,61 +121,137 @@ impl<S: Send + Sync + 'static> Worker<S> {
             settings,
             tables,
             control,
-            generations,
+            generations: Arc::default(),
             leases: Leases::default(),
             counters: Arc::default(),
             look: Arc::default(),
             handlers: TaskTracker::new(),
             closing: closing.clone(),
+            hurry: hurry.clone(),
         });
         // If this future is dropped, everything that it started ends: no claims, handlers dropped, jobs given back.
-        let _ends = (closing.drop_guard(), EndOfHandlers(Arc::clone(&shared.generations)));
-
+        let _ends = hurry.drop_guard();
         tracing::info!(worker = %registration.id, queues = ?registration.queues, "worker starts");
+        let mut parts = tokio::spawn(Parts::start(shared, registration, began).run());
+        let ended = tokio::select! {
+            ended = &mut parts => ended,
+            _ = signal => {
+                closing.cancel();
+                parts.await
+            }
+        };
+        ended.unwrap_or(Err(RunError::Ended("supervisor")))
+    }
+}
+
+/// The tasks of a running worker.
+struct Parts<S> {
+    shared: Arc<Shared<S>>,
+    life: watch::Receiver<Life>,
+    heart: Heart,
+    claimer: JoinHandle<bool>,
+    acknowledger: JoinHandle<()>,
+    maintainer: JoinHandle<()>,
+}
+
+impl<S: Send + Sync + 'static> Parts<S> {
+    fn start(shared: Arc<Shared<S>>, registration: Registration, began: clock::Moment) -> Self {
         let (heart, life) = Heart::start(&shared, registration, began);
         let (acks, received) = mpsc::unbounded_channel();
         let acknowledger = tokio::spawn(acknowledger::run(Arc::clone(&shared), received));
         let claimer = tokio::spawn(claim::run(Arc::clone(&shared), life.clone(), acks));
         let maintainer = tokio::spawn(maintain::run(Arc::clone(&shared), life.clone()));
+        Self { shared, life, heart, claimer, acknowledger, maintainer }
+    }
 
-        signal.await;
-        shared.shut_down(claimer, acknowledger, life, heart).await;
-        maintainer.abort();
+    /// Waits until the worker shall end, or one of its parts has ended by a mistake of ours: a worker that claims and does
+    /// not acknowledge, or runs jobs without a heartbeat, must not go on.
+    async fn run(mut self) -> Result<Summary, RunError> {
+        let shared = Arc::clone(&self.shared);
+        let broken = tokio::select! {
+            () = shared.closing.cancelled() => None,
+            () = shared.hurry.cancelled() => None,
+            () = self.heart.ended() => Some("heartbeat"),
+            // Not awaited: a handle must not be polled once more after its end, and shutting down awaits it.
+            broken = broken(&self.claimer, &self.acknowledger, &self.maintainer) => Some(broken),
+        };
+        if let Some(part) = broken {
+            tracing::error!(part, "a part of the worker has ended unexpectedly: the worker ends");
+            shared.hurry.cancel();
+        }
+        let clean = self.shut_down(broken).await;
         let summary = shared.counters.summary();
-        tracing::info!(?summary, "worker has stopped");
-        Ok(summary)
+        tracing::info!(?summary, clean, "worker has stopped");
+        match broken {
+            Some(part) => Err(RunError::Ended(part)),
+            None => Ok(summary),
+        }
+    }
+
+    /// In bounded phases: no more claims, wait, cancel, drop, flush, sign off. In a hurry the first phases are left out.
+    async fn shut_down(self, broken: Option<&'static str>) -> bool {
+        let Self { shared, life, heart, mut claimer, mut acknowledger, maintainer } = self;
+        let Shared { handlers, generations, hurry, .. } = &*shared;
+        tracing::info!(running = handlers.len(), "worker shuts down");
+        shared.closing.cancel();
+        if hurry.is_cancelled() {
+            generations.stop(Reason::Shutdown);
+        }
+        // A claim in flight ends by itself; what it brings goes back.
+        let claimed = timeout(FLUSH_TIMEOUT, &mut claimer).await;
+        handlers.close();
+        let ends = async |patience| timeout(patience, hurry.run_until_cancelled(handlers.wait())).await.is_ok_and(|ended| ended.is_some());
+        if !ends(shared.settings.shutdown_timeout).await {
+            if !hurry.is_cancelled() {
+                tracing::warn!(running = handlers.len(), "handlers are cancelled: the shutdown timeout is over");
+                generations.cancel(Reason::Shutdown);
+            }
+            if !ends(GRACE).await {
+                generations.stop(Reason::Shutdown);
+            }
+        }
+        let ended = timeout(GRACE, handlers.wait()).await.is_ok();
+        let flushed = timeout(FLUSH_TIMEOUT, &mut acknowledger).await;
+        claimer.abort();
+        acknowledger.abort();
+        maintainer.abort();
+        // The claimer also says whether it knows of everything that it has claimed.
+        let clean = ended && matches!(claimed, Ok(Ok(true))) && matches!(flushed, Ok(Ok(())));
+        let id = life.borrow().id;
+        if broken != Some("heartbeat") {
+            heart.stop().await;
+        }
+        if ended {
+            shared.sign_off(id, clean).await;
+        } else {
+            // Others wait until the heartbeat is missing for long enough, and so give it some time.
+            tracing::error!(running = handlers.len(), "handlers block their threads and do not end");
+        }
+        // Its connections end with the process or, when an answer is awaited on one, with that.
+        drop(timeout(CLOSE_TIMEOUT, shared.control.close()).await);
+        clean
+    }
+}
+
+/// Resolves when one of the tasks has ended. Looks now and then: it never happens, and a second more does no harm.
+async fn broken(claimer: &JoinHandle<bool>, acknowledger: &JoinHandle<()>, maintainer: &JoinHandle<()>) -> &'static str {
+    loop {
+        sleep(LOOK_AFTER_PARTS).await;
+        match (claimer.is_finished(), acknowledger.is_finished(), maintainer.is_finished()) {
+            (true, _, _) => return "claimer",
+            (_, true, _) => return "acknowledger",
+            (_, _, true) => return "maintainer",
+            _ => {}
+        }
     }
 }
 
 impl<S> Shared<S> {
-    /// In bounded phases: no more claims, wait, cancel, drop, flush, sign off.
-    async fn shut_down(
-        &self,
-        claimer: tokio::task::JoinHandle<()>,
-        acknowledger: tokio::task::JoinHandle<()>,
-        life: watch::Receiver<heart::Life>,
-        heart: Heart,
-    ) {
-        tracing::info!(running = self.handlers.len(), "worker shuts down");
-        self.closing.cancel();
-        // A claim in flight ends by itself; what it brings goes back.
-        let claimed = timeout(FLUSH_TIMEOUT, claimer).await;
-        self.handlers.close();
-        if timeout(self.settings.shutdown_timeout, self.handlers.wait()).await.is_err() {
-            tracing::warn!(running = self.handlers.len(), "handlers are cancelled: the shutdown timeout is over");
-            self.generations.cancel(Reason::Shutdown);
-            if timeout(GRACE, self.handlers.wait()).await.is_err() {
-                self.generations.stop(Reason::Shutdown);
-            }
-        }
-        let ended = timeout(GRACE, self.handlers.wait()).await;
-        let flushed = timeout(FLUSH_TIMEOUT, acknowledger).await;
-        let clean = matches!(claimed, Ok(Ok(()))) && ended.is_ok() && matches!(flushed, Ok(Ok(())));
-        heart.stop().await;
-        let id = life.borrow().id;
+    /// Takes the worker out of the table of workers; or marks it dead, so that others take what it may still hold.
+    async fn sign_off(&self, id: WorkerId, clean: bool) {
+        let schema = self.queue.schema();
         let signed_off = async {
             let mut connection = self.control.acquire().await?;
-            let schema = self.queue.schema();
             workers::unwait(&mut *connection, schema, id).await?;
             workers::retire(&mut *connection, schema, id, !clean).await
         };
@@ -178,15 +264,6 @@ impl<S> Shared<S> {
     }
 }
 
-/// Drops the handlers of a worker whose future was dropped.
-struct EndOfHandlers(Arc<Generations>);
-
-impl Drop for EndOfHandlers {
-    fn drop(&mut self) {
-        self.0.stop(Reason::Shutdown);
-    }
-}
-
 /// Sends an acknowledgement; the receiver ends only after all senders.
 fn acknowledge(acks: &mpsc::UnboundedSender<Ack>, ack: Ack) {
     if acks.send(ack).is_err() {
@@ -194,7 +271,7 @@ fn acknowledge(acks: &mpsc::UnboundedSender<Ack>, ack: Ack) {
     }
 }
 
-/// Why a worker did not start.
+/// Why a worker did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -207,4 +284,7 @@ pub enum RunError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// A part of the running worker has ended by a mistake of its own. Its handlers were dropped, and its jobs went back.
+    #[error("the worker's {0} has ended unexpectedly, which is a bug in pg-queue: the log says more; run the worker anew")]
+    Ended(&'static str),
 }

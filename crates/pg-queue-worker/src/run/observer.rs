@@ -34,6 +34,13 @@ impl Observer {
         Self { interval, looked: clock::now(), seen: HashMap::new() }
     }
 
+    /// Begins to watch anew: after the connection was lost, because the server may have crashed. A beat that was acknowledged
+    /// shortly before may be lost then, since beats do not wait for the disk; whoever went on counting from the beat before
+    /// it would count longer than the one who sent it.
+    pub(super) fn begin_anew(&mut self) {
+        self.seen.clear();
+    }
+
     /// Takes a look and answers whose beat has stood still for three of its intervals, with that beat.
     pub(super) fn silent(&mut self, workers: &[Observed], me: WorkerId) -> Vec<(WorkerId, i64)> {
         if self.looked.elapsed() > self.interval * 2 {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pg_queue_client::{Listener, RecvError};
-use pg_queue_core::{QueueName, WorkerId, jobs, workers};
-use tokio::time::{Instant, sleep};
+use pg_queue_core::{Backoff, QueueName, WorkerId, jobs, workers};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
 
@@ -20,19 +20,32 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// For how long the wish to be woken stands. It is renewed at half of it.
 const WISH: Duration = Duration::from_secs(60);
 
-/// After so many claims in a row that found something, the worker is busy and takes its wish back.
+/// The pauses between wishes that are not heard, and the longest pause between looks meanwhile: nobody wakes the worker.
+const UNHEARD: Backoff = Backoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(30) };
+const UNHEARD_PAUSE: Duration = Duration::from_secs(1);
+
+/// After so many claims that found something, without a longer pause between them, the worker is busy and takes its wish back.
 const BUSY_AFTER: u32 = 3;
 
 /// Waiting for jobs: cheap when there are none for long, quick when they come.
 #[derive(Debug)]
 pub(super) struct Idle {
     listener: Option<Listener>,
+    wish: Wish,
     /// Since when nothing was found.
     since: Option<Instant>,
     pause: Duration,
-    /// When the wish to be woken was last made.
-    wished: Option<Instant>,
     found: u32,
+}
+
+/// The wish to be woken.
+#[derive(Debug, Default)]
+struct Wish {
+    /// Whether it was heard.
+    stands: bool,
+    /// When to say it again. `None`: now.
+    again: Option<Instant>,
+    failures: u16,
 }
 
 impl Idle {
@@ -45,27 +58,34 @@ impl Idle {
                 None
             }
         };
-        Self { listener, since: None, pause: FIRST_PAUSE, wished: None, found: 0 }
+        Self { listener, wish: Wish::default(), since: None, pause: FIRST_PAUSE, found: 0 }
     }
 
     /// A claim found something.
     pub(super) async fn found<S>(&mut self, shared: &Shared<S>, id: WorkerId) {
         (self.since, self.pause) = (None, FIRST_PAUSE);
         self.found = self.found.saturating_add(1);
-        if self.found == BUSY_AFTER && self.wished.take().is_some() {
-            let schema = shared.queue.schema();
-            let unwished =
-                shared.control.run(async |connection| workers::unwait(&mut **connection, schema, id).await).await;
-            if let Err(error) = unwished {
-                // It runs out by itself.
-                tracing::debug!(%error, "the wish to be woken was not taken back");
-            }
+        if self.found >= BUSY_AFTER {
+            self.unwish(shared, id).await;
         }
     }
 
-    /// A claim found nothing: waits until another look is worth it. Ends at once when the worker closes.
-    pub(super) async fn wait<S>(&mut self, shared: &Shared<S>, id: WorkerId) {
-        self.found = 0;
+    /// Takes the wish to be woken back, if there is one.
+    pub(super) async fn unwish<S>(&mut self, shared: &Shared<S>, id: WorkerId) {
+        if !std::mem::take(&mut self.wish).stands {
+            return;
+        }
+        let schema = shared.queue.schema();
+        let unwished =
+            shared.control.run(async |connection| workers::unwait(&mut **connection, schema, id).await).await;
+        if let Err(error) = unwished {
+            // It runs out by itself.
+            tracing::debug!(%error, "the wish to be woken was not taken back");
+        }
+    }
+
+    /// A claim found nothing: waits until another look is worth it, or until `end`. Ends at once when the worker closes.
+    pub(super) async fn wait<S>(&mut self, shared: &Shared<S>, id: WorkerId, end: Option<Instant>) {
         let since = *self.since.get_or_insert_with(Instant::now);
         if since.elapsed() < LINGER {
             tokio::select! {
@@ -74,34 +94,48 @@ impl Idle {
             }
             return;
         }
-        if self.wished.is_none_or(|wished| wished.elapsed() > WISH / 2) {
+        // Not before: in a busy queue there is an empty look now and then.
+        self.found = 0;
+        if self.wish.again.is_none_or(|again| again <= Instant::now()) {
             self.wish(shared, id).await;
             // Something may have come before the wish was seen: look once more, now.
             return;
         }
-        let pause = self.pause.min(shared.settings.poll_interval);
-        self.pause = (self.pause * 2).min(shared.settings.poll_interval);
-        let pause = pause.min(next_due(shared).await.unwrap_or(pause));
+        let longest = shared.settings.poll_interval;
+        let longest = if self.wish.stands { longest } else { longest.min(UNHEARD_PAUSE) };
+        let pause = self.pause.min(longest);
+        self.pause = (self.pause * 2).min(longest);
+        // Not less than a moment: many jobs of kinds that others run may become due one after the other.
+        let pause = next_due(shared).await.map_or(pause, |due| pause.min(due.max(LINGER_PAUSE)));
+        // The wish must not run out while the worker sleeps.
+        let until = [Some(Instant::now() + pause), self.wish.again, end].into_iter().flatten().min();
+        let until = until.unwrap_or_else(Instant::now);
         tokio::select! {
             () = shared.closing.cancelled() => {}
             () = shared.look.notified() => {}
-            () = woken(&mut self.listener, &mut self.wished, &shared.registry.queues) => {}
-            () = sleep(pause) => {}
+            () = woken(&mut self.listener, &mut self.wish, &shared.registry.queues) => {}
+            () = sleep_until(until) => {}
         }
     }
 
     async fn wish<S>(&mut self, shared: &Shared<S>, id: WorkerId) {
+        // What was announced until now, the look after this will see: it must not wake the worker once more each.
+        drain(&mut self.listener);
         let schema = shared.queue.schema();
         let queues = &shared.registry.queues;
         let wished = shared
             .control
             .run(async |connection| workers::wait(&mut **connection, schema, queues, id, WISH).await)
             .await;
-        if let Err(error) = wished {
-            tracing::debug!(%error, "the wish to be woken was not heard");
-            sleep(FIRST_PAUSE).await;
-        }
-        self.wished = Some(Instant::now());
+        let now = Instant::now();
+        self.wish = match wished {
+            Ok(()) => Wish { stands: true, again: Some(now + WISH / 2), failures: 0 },
+            Err(error) => {
+                let failures = self.wish.failures.saturating_add(1);
+                tracing::warn!(%error, failures, "the wish to be woken was not heard: this worker polls");
+                Wish { stands: false, again: Some(now + UNHEARD.jittered(failures)), failures }
+            }
+        };
     }
 }
 
@@ -117,7 +151,7 @@ async fn next_due<S>(shared: &Shared<S>) -> Option<Duration> {
 }
 
 /// Resolves when a job may have come to one of `queues`.
-async fn woken(listener: &mut Option<Listener>, wished: &mut Option<Instant>, queues: &[QueueName]) {
+async fn woken(listener: &mut Option<Listener>, wish: &mut Wish, queues: &[QueueName]) {
     let Some(open) = listener else { return std::future::pending().await };
     loop {
         match open.recv().await {
@@ -133,9 +167,16 @@ async fn woken(listener: &mut Option<Listener>, wished: &mut Option<Instant>, qu
             }
             Err(_) => {
                 // The server may have lost the wish as well: the table of wishes is unlogged.
-                *wished = None;
+                wish.again = None;
                 return;
             }
         }
     }
+}
+
+/// Throws away what was received and not looked at, such as what was sent for other workers while this one was busy. A gap
+/// among it does no harm: the wish is about to be said again.
+fn drain(listener: &mut Option<Listener>) {
+    let Some(open) = listener else { return };
+    while matches!(open.try_recv(), Ok(Some(_)) | Err(RecvError::Gap | RecvError::Lagged(_))) {}
 }

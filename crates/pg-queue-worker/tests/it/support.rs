@@ -1,0 +1,203 @@
+//! A migrated database for each test, a job whose handler is a closure, and a worker that runs beside the test.
+
+use std::{
+    future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
+    pin::Pin,
+    time::Duration,
+};
+
+use pg_queue_client::PgQueue;
+use pg_queue_core::{Job, QueueName, migrate};
+use pg_queue_embedded::{Database, shared};
+use pg_queue_worker::{Context, Failure, Handler, Outcome, RunError, Summary, Worker, WorkerBuilder};
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How long a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database of the test's own with the queue `work`, dropped at its end.
+pub(crate) struct Db {
+    pub(crate) pool: PgPool,
+    pub(crate) queue: PgQueue,
+    pub(crate) database: Database,
+}
+
+pub(crate) async fn db() -> Db {
+    // With RUST_LOG set, a test that fails tells what the worker saw.
+    let log = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+    drop(log.with_test_writer().try_init());
+    let mut version = DefaultHasher::new();
+    migrate::MIGRATIONS.iter().for_each(|migration| migration.checksum().hash(&mut version));
+    let version = version.finish();
+    let database = Database::from_template(shared(), &format!("worker_{version:016x}"), async |pool| {
+        let queue = PgQueue::new(pool);
+        queue.migrate().await?;
+        queue.queue.create(&work()).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let pool = database.pool_of(20).await.unwrap();
+    Db { queue: PgQueue::new(pool.clone()), pool, database }
+}
+
+/// The queue of most tests.
+pub(crate) fn work() -> QueueName {
+    QueueName::new("work").unwrap()
+}
+
+impl Db {
+    pub(crate) async fn push(&self, n: i64) {
+        Task { n }.enqueue(&self.queue).await.unwrap();
+    }
+
+    pub(crate) async fn push_many(&self, jobs: std::ops::Range<i64>) {
+        let push = "insert into queue_work (kind, payload, max_attempts)
+            select 'task', json_build_object('n', n), 3 from generate_series($1, $2) as n";
+        sqlx::query(push).bind(jobs.start).bind(jobs.end - 1).execute(&self.pool).await.unwrap();
+    }
+
+    pub(crate) async fn execute(&self, statement: &str) {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&self.pool).await.unwrap();
+    }
+
+    pub(crate) async fn get<T>(&self, query: &str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// How many jobs there are in `work`.
+    pub(crate) async fn jobs(&self) -> i64 {
+        self.get("select count(*) from queue_work").await
+    }
+
+    /// The errors of the one job in `work`, or in the history, in the order of attempts.
+    pub(crate) async fn errors(&self, table: &str) -> Vec<String> {
+        let query = format!("select array(select e->>'error' from {table}, jsonb_array_elements(errors) as e)");
+        self.get(&query).await
+    }
+
+    /// Waits until a query answers true.
+    pub(crate) async fn until(&self, query: &str) {
+        eventually(query, async || self.get::<bool>(query).await).await;
+    }
+
+    /// Ends every connection to this database but the test's own.
+    pub(crate) async fn terminate(&self, which: &str) {
+        let name = self.database.name();
+        let kill = format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = '{name}' and pid <> pg_backend_pid() and ({which})"
+        );
+        let mut admin = self.admin().await;
+        sqlx::raw_sql(AssertSqlSafe(kill)).execute(&mut admin).await.unwrap();
+    }
+
+    /// A connection that no test ends.
+    pub(crate) async fn admin(&self) -> PgConnection {
+        PgConnection::connect(&shared().admin_url()).await.unwrap()
+    }
+}
+
+/// Asks again and again until the answer is true.
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let asking = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, asking).await.is_ok(), "never came true: {what}");
+}
+
+/// What must happen, and soon.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(PATIENCE, future).await.expect("this ends in time")
+}
+
+/// A job whose handler is the closure in [`App`]. Failed attempts are tried again at once.
+#[derive(Debug, Serialize, Deserialize, Job)]
+#[job(crate = "pg_queue_core", queue = "work", aliases = ["old_task"], max_attempts = 3, backoff = "constant(10ms)")]
+pub(crate) struct Task {
+    pub(crate) n: i64,
+}
+
+/// The same with a policy that a test can look at: it is tried again in an hour.
+#[derive(Debug, Serialize, Deserialize, Job)]
+#[job(crate = "pg_queue_core", queue = "work", max_attempts = 3, backoff = "constant(1h)", timeout = "1s")]
+pub(crate) struct Slow {
+    pub(crate) n: i64,
+}
+
+/// How a handler ends.
+pub(crate) type Ended = Result<Outcome, Failure>;
+type Run = dyn Fn(i64, Context<App>) -> Pin<Box<dyn Future<Output = Ended> + Send>> + Send + Sync;
+
+/// The state of the tests' handlers: what they do.
+pub(crate) struct App(Box<Run>);
+
+impl App {
+    pub(crate) fn new<F, Fut>(run: F) -> Self
+    where
+        F: Fn(i64, Context<App>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Ended> + Send + 'static,
+    {
+        Self(Box::new(move |n, ctx| Box::pin(run(n, ctx))))
+    }
+}
+
+impl Handler<App> for Task {
+    async fn run(self, ctx: Context<App>) -> Ended {
+        (ctx.state().0)(self.n, ctx.clone()).await
+    }
+}
+
+impl Handler<App> for Slow {
+    async fn run(self, ctx: Context<App>) -> Ended {
+        (ctx.state().0)(self.n, ctx.clone()).await
+    }
+}
+
+/// A worker for [`Task`] that looks often, and whose death would be noticed soon.
+pub(crate) fn tasks() -> WorkerBuilder<App> {
+    Worker::builder().register::<Task>().register::<Slow>().heartbeat(Duration::from_secs(1)).shutdown_timeout(PATIENCE)
+}
+
+/// A worker that runs beside the test.
+pub(crate) struct Running {
+    stop: CancellationToken,
+    handle: JoinHandle<Result<Summary, RunError>>,
+}
+
+pub(crate) fn start<S: Send + Sync + 'static>(worker: Worker<S>) -> Running {
+    let stop = CancellationToken::new();
+    let signal = stop.clone();
+    Running { stop, handle: tokio::spawn(worker.run_until(async move { signal.cancelled().await })) }
+}
+
+impl Running {
+    /// Shuts it down.
+    pub(crate) async fn stop(self) -> Summary {
+        self.signal();
+        self.ended().await
+    }
+
+    pub(crate) fn signal(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) async fn ended(self) -> Summary {
+        soon(self.handle).await.unwrap().unwrap()
+    }
+
+    /// Drops the future that runs it.
+    pub(crate) async fn drop_future(self) {
+        self.handle.abort();
+        assert!(self.handle.await.unwrap_err().is_cancelled());
+    }
+}

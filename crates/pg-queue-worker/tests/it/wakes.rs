@@ -1,0 +1,146 @@
+//! Being woken, and not being woken.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use pg_queue_core::{Job, QueueName};
+use pg_queue_worker::Outcome;
+use tokio::sync::mpsc;
+
+use crate::support::{App, Task, db, soon, start, tasks};
+
+/// Longer than a notification takes, shorter than the polls of a worker that has been idle for seconds.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// The worker's pauses have grown: it has not looked into the queue for a second and a half, so the next poll is further
+/// away than that.
+const SLEEPS: &str = "select count(*) > 0 and bool_and(state_change < now() - interval '1500 ms')
+    from pg_stat_activity where datname = current_database() and query like '%queue_work%' and pid <> pg_backend_pid()
+    and query not like '%insert into%'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_is_woken_at_once() {
+    let db = db().await;
+    let (sender, mut ran) = mpsc::unbounded_channel();
+    let app = App::new(move |_, _| {
+        sender.send(Instant::now()).unwrap();
+        async { Ok(Outcome::Complete) }
+    });
+    let worker = start(tasks().poll_interval(Duration::from_secs(60)).build(&db.queue, app).unwrap());
+    db.until(SLEEPS).await;
+    let pushed = Instant::now();
+    db.push(1).await;
+    let took = soon(ran.recv()).await.unwrap() - pushed;
+    assert!(took < AT_ONCE, "{took:?} from the push");
+
+    db.until(SLEEPS).await;
+    let mut transaction = db.pool.begin().await.unwrap();
+    Task { n: 2 }.enqueue(db.queue.on(&mut transaction)).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(200), ran.recv()).await;
+    assert!(early.is_err(), "ran before its transaction was committed");
+    let committed = Instant::now();
+    transaction.commit().await.unwrap();
+    let took = soon(ran.recv()).await.unwrap() - committed;
+    assert!(took < AT_ONCE, "{took:?} from the commit");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wish_to_be_woken_comes_back_after_the_connections_were_lost() {
+    let db = db().await;
+    let (sender, mut ran) = mpsc::unbounded_channel();
+    let app = App::new(move |_, _| {
+        sender.send(Instant::now()).unwrap();
+        async { Ok(Outcome::Complete) }
+    });
+    let worker = start(tasks().poll_interval(Duration::from_secs(60)).build(&db.queue, app).unwrap());
+    db.until("select count(*) > 0 from pg_queue_waiters").await;
+    // As a crash of the server would.
+    db.execute("delete from pg_queue_waiters").await;
+    db.terminate("true").await;
+    db.until("select count(*) > 0 from pg_queue_waiters").await;
+    db.until(SLEEPS).await;
+    let pushed = Instant::now();
+    db.push(1).await;
+    let took = soon(ran.recv()).await.unwrap() - pushed;
+    assert!(took < AT_ONCE, "{took:?} from the push");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_queue_has_no_waiters() {
+    let db = db().await;
+    let waiters = Arc::new(AtomicI64::new(0));
+    let seen = waiters.clone();
+    let app = App::new(move |n, ctx| {
+        let seen = seen.clone();
+        async move {
+            if n >= 100 {
+                let count: i64 =
+                    sqlx::query_scalar("select count(*) from pg_queue_waiters").fetch_one(ctx.pool()).await?;
+                seen.fetch_add(count, SeqCst);
+            }
+            Ok(Outcome::Complete)
+        }
+    });
+    let worker = start(tasks().concurrency(4).build(&db.queue, app).unwrap());
+    db.until("select count(*) > 0 from pg_queue_waiters").await;
+    db.push_many(0..400).await;
+    db.until("select count(*) = 0 from queue_work").await;
+    assert_eq!(waiters.load(SeqCst), 0);
+    worker.stop().await;
+    assert_eq!(db.get::<i64>("select count(*) from pg_queue_waiters").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_without_a_free_slot_does_not_want_to_be_woken() {
+    let db = db().await;
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let app = App::new(move |_, ctx| {
+        begun.send(()).unwrap();
+        async move {
+            ctx.cancelled().await;
+            Ok(Outcome::Complete)
+        }
+    });
+    let worker = start(tasks().concurrency(2).shutdown_timeout(Duration::ZERO).build(&db.queue, app).unwrap());
+    db.until("select count(*) > 0 from pg_queue_waiters").await;
+    db.push_many(0..2).await;
+    for _ in 0..2 {
+        soon(begins.recv()).await.unwrap();
+    }
+    db.until("select count(*) = 0 from pg_queue_waiters").await;
+    assert_eq!(worker.stop().await.completed, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_dropped_does_not_disturb_the_others() {
+    let db = db().await;
+    let doomed = QueueName::new("doomed").unwrap();
+    db.queue.queue.create(&doomed).await.unwrap();
+    let (sender, mut ran) = mpsc::unbounded_channel();
+    let app = App::new(move |n, _| {
+        sender.send(n).unwrap();
+        async { Ok(Outcome::Complete) }
+    });
+    let worker = start(tasks().queue(&doomed).concurrency(2).build(&db.queue, app).unwrap());
+    db.push(0).await;
+    soon(ran.recv()).await.unwrap();
+    db.execute("select pg_queue_drop_queue('doomed', true)").await;
+    let began = Instant::now();
+    for n in 0..50 {
+        db.push(n).await;
+        assert_eq!(soon(ran.recv()).await, Some(n));
+    }
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?} for 50 jobs one after the other", began.elapsed());
+    // Made anew, it is served again, though not at once.
+    db.queue.queue.create(&doomed).await.unwrap();
+    Task { n: 99 }.enqueue(&db.queue).queue(&doomed).await.unwrap();
+    assert_eq!(soon(ran.recv()).await, Some(99));
+    worker.stop().await;
+}

@@ -61,3 +61,8 @@ pub use pg_queue_worker::{BuildError, Context, Failure, Handler, Outcome, RunErr
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// And what the derive's documentation shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../pg-queue-derive/src/job.md")]
+struct Derive;

@@ -8,3 +8,10 @@ fn mistakes_in_derive_job_are_reported_once_where_they_are() {
     cases.pass("tests/ui/derive/pass/*.rs");
     cases.compile_fail("tests/ui/derive/*.rs");
 }
+
+#[test]
+fn handlers_and_their_states_must_fit_together() {
+    let cases = trybuild::TestCases::new();
+    cases.pass("tests/ui/worker/pass/*.rs");
+    cases.compile_fail("tests/ui/worker/*.rs");
+}

@@ -18,6 +18,7 @@ type Resp = usize;
 type Failure = Box<dyn Error + Send + Sync>;
 
 async fn load() -> Result<V, Failure> {
+    tokio::task::yield_now().await;
     Ok(7)
 }
 
@@ -36,8 +37,10 @@ async fn respond(mgr: PgQueueManager, queue: QueueName) -> Result<(), Failure> {
 
 #[rustfmt::skip]
 #[expect(unused_variables, reason = "the promise names what it does not use")]
-async fn promise(pool: PgPool, payload: Email, value: V, workers: QueueName, req: Req, timeout: Duration,
+async fn promise(pool: PgPool, payload: Email, value: V, workers: QueueName, req: Req,
     request_id: pg_queue::RequestId, resp: Resp) -> Result<(), Failure> {
+    let timeout = Duration::from_secs(60);
+
     let mgr = PgQueue::new(pool);                       // Clone + Send + Sync
     let emails = QueueName::new("emails")?;
     mgr.queue.create(&emails).await?;                   // the same as SELECT pg_queue_create_queue('emails')
@@ -55,6 +58,7 @@ async fn promise(pool: PgPool, payload: Email, value: V, workers: QueueName, req
     let v: V = mgr.cache.get_or_set("k", 300, || async { load().await }).await?;   // load returns Result<V, E>
     let r: Resp = mgr.request_response.push_and_wait(&workers, &req, timeout).await?;   // with a responder at work
     mgr.request_response.store_response(&request_id, &resp).await?;            // request_id comes with the popped request
+
     assert_eq!((n.channel.as_str(), n.payload.as_str()), ("orders", "payload"));
     assert_eq!((v, r), (value, req.len()));
     Ok(())
@@ -85,7 +89,7 @@ async fn the_promised_calls_work_as_written() -> Result<(), Failure> {
 
     let payload = Email { to: "a@example.org".to_owned() };
     let request_id = request.request_id.ok_or("a request")?;
-    promise(pool, payload, 8, workers, "how long is this?".to_owned(), Duration::from_secs(60), request_id, 42).await?;
+    promise(pool, payload, 8, workers, "how long is this?".to_owned(), request_id, 42).await?;
     mgr.queue.complete(&asked, request.id).await?;
     assert_eq!(caller.await??, 42);
     assert_eq!(mgr.queue.pending_count(&QueueName::new("emails")?).await?, 0);

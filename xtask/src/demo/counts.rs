@@ -98,3 +98,58 @@ pub(super) async fn held_by(mgr: &PgQueue, worker: &str) -> Result<u64> {
     let held: i64 = sqlx::query_scalar(held).bind(worker).fetch_one(mgr.pool()).await?;
     Ok(held.unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use pg_queue::{PgQueue, QueueName};
+    use pg_queue_embedded::{Database, shared};
+
+    use super::{super::tables, Counts, count};
+
+    /// Of six jobs, one each is completed, rescued, done twice, given up, lost, and waiting.
+    const OUTCOME: &str = r#"
+        insert into demo_jobs (file, job) select n, n from generate_series(1, 6) as n;
+        insert into demo_files
+            (file, name, directory, worker, errors, done_at, bytes, lines, words, language, top_words, problem)
+        select file, 'a', 'b', 'c', errors::jsonb, to_timestamp(done_at), 1, 1, 1, 'text', '[]', problem
+        from (values
+            (1, '[{"error": "the database is away"}]', 104, null),
+            (2, '[{"error": "worker 00ff died while it ran the job"}]', 109, null),
+            (3, null, 103, 'it is binary'),
+            (3, null, 103, 'it cannot be read: no such file')
+        ) as effect (file, errors, done_at, problem);
+        insert into pg_queue_history
+            (id, run_at, created_at, priority, attempt, max_attempts, state, queue, kind, payload)
+        values (4, now(), now(), 5, 5, 5, 'discarded', 'files', 'index_file', '{}');
+        insert into queue_files (id, kind, payload) values (6, 'index_file', '{}');
+    "#;
+
+    #[tokio::test]
+    async fn what_went_wrong_is_seen_from_outside() -> anyhow::Result<()> {
+        let database = Database::create(shared()).await?;
+        let mgr = PgQueue::connect(database.url()).await?;
+        mgr.migrate().await?;
+        mgr.queue.create(&QueueName::new("files")?).await?;
+        tables::create(mgr.pool()).await?;
+        sqlx::raw_sql(OUTCOME).execute(mgr.pool()).await?;
+        tables::analyze(mgr.pool()).await?;
+
+        let counts = count(&mgr, 100.0, 105.0).await?;
+        let expected = Counts {
+            jobs: 6,
+            completed: 3,
+            failed: 1,
+            lost: 1,
+            double_effects: 1,
+            rescued: 1,
+            retries: 1,
+            binary: 1,
+            unreadable: 1,
+            elapsed_s: 9.0,
+            busy_s: 4.0,
+            rescue_s: Some(4.0),
+        };
+        assert_eq!(counts, expected);
+        Ok(())
+    }
+}

@@ -138,15 +138,15 @@ impl Progress {
             self.changed = Instant::now();
         }
         self.show();
-        if self.bar.is_hidden() && self.said.elapsed() >= SAY {
+        if self.bar.is_hidden() && self.changed > self.said && self.said.elapsed() >= SAY {
             self.said = Instant::now();
             eprintln!("{} of {} files {}", thousands(self.sum()), thousands(self.total), self.by_worker());
         }
     }
 
     fn show(&self) {
-        self.bar.set_position(self.sum());
         self.bar.set_message(self.by_worker());
+        self.bar.set_position(self.sum());
     }
 
     fn by_worker(&self) -> String {

@@ -75,6 +75,11 @@ impl Outcome {
         let counts = &self.counts;
         let number = |number: i64| thousands(number.unsigned_abs());
         let busy = self.jobs_per_s(counts.busy_s, counts.completed - counts.rescued);
+        let mut speed = format!("over {:.1} s", counts.elapsed_s);
+        if counts.elapsed_s - counts.busy_s > 0.5 {
+            // Nothing else was left to do while the killed worker's jobs waited.
+            speed += &format!("; {busy:.0} until the wait for the rescue");
+        }
         let rows = [
             (
                 "files",
@@ -90,11 +95,7 @@ impl Outcome {
                 number(counts.double_effects),
                 "files that were indexed more than once".to_owned(),
             ),
-            (
-                "jobs/s",
-                format!("{:.0}", self.jobs_per_s(counts.elapsed_s, counts.completed)),
-                format!("over {:.1} s; {busy:.0} without the wait for the rescue", counts.elapsed_s),
-            ),
+            ("jobs/s", format!("{:.0}", self.jobs_per_s(counts.elapsed_s, counts.completed)), speed),
             (
                 "pickup p50",
                 format!("{:.2} ms", self.pickup.p50),

@@ -88,9 +88,13 @@ impl Tree {
 
     /// The files of this repository and of the crates it was built from.
     pub(super) fn of_this_repository() -> Result<Tree> {
-        let root = workspace::root().context("nothing to index: run this in pg-queue's repository, or give a DIR")?;
+        let root = workspace::root().ok();
+        let root = root.context("nothing to index: this is not inside pg-queue's repository, so give a DIR")?;
         let crates = built_from::crates(&root);
-        let source = format!("this repository and the {} crates it was built from", crates.len());
+        let source = match crates.len() {
+            0 => "this repository (the crates it was built from were not found)".to_owned(),
+            count => format!("this repository and the {count} crates it was built from"),
+        };
         let mut tree = Tree { files: Vec::new(), source, unreadable: Vec::new() };
         tree.walk(&root, "");
         for folder in crates {

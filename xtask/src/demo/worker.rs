@@ -46,11 +46,14 @@ const CONCURRENCY: usize = 8;
 /// The least: then a dead worker's jobs run elsewhere after 4 to 5 s, where the default takes 20 to 25.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// The jobs that are held end only when they are cancelled, so that is not put off for long.
+const SHUTDOWN: Duration = Duration::from_secs(1);
+
 /// How often a process publishes its progress at most: a bar moves smoothly, and publishing costs nothing.
 const PUBLISH: Duration = Duration::from_millis(100);
 
 /// How long the end may take when the server is gone, as it is when the demo was killed.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() -> Result<ExitCode> {
     let settings = env::var(SETTINGS).context("this is a part of `cargo xtask demo`, which starts it")?;
@@ -71,6 +74,7 @@ async fn work(settings: WorkerSettings) -> Result<()> {
         .register::<Probe>()
         .concurrency(CONCURRENCY)
         .heartbeat(HEARTBEAT)
+        .shutdown_timeout(SHUTDOWN)
         .name(name)
         .build(&mgr, Arc::clone(&indexer))?;
     let ending = AtomicBool::new(false);

@@ -80,8 +80,8 @@ impl<'a> Connected<'a> {
                     Ok(notification) => {
                         self.registry.dispatch(notification.channel(), notification.payload());
                         probe.reset();
-                        turn += 1;
-                        if turn % TURN == 0 {
+                        turn = (turn + 1) % TURN;
+                        if turn == 0 {
                             tokio::task::yield_now().await;
                         }
                         Ok(())

@@ -16,7 +16,7 @@ pub async fn complete(
     jobs: &[LeasedJobId],
 ) -> Result<Acknowledged, QueueError> {
     let (ids, tokens) = super::split(jobs);
-    let done: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("complete.sql"), table))
+    let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete.sql"), table))
         .bind(ids)
         .bind(tokens)
         .fetch_all(executor)

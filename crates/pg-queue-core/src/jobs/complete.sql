@@ -1,5 +1,5 @@
 -- Completes jobs: they leave the table.
--- parameters: $1 ids, $2 lease tokens    rows: the ids that were completed
+-- parameters: $1 ids, $2 lease tokens    rows: (id, token) of those that were completed
 -- index: primary key    locks: the rows; skips those that another transaction has locked
 -- An id that is not answered has lost its lease or is locked: held.sql tells which.
 --
@@ -16,4 +16,4 @@ where job.id = any (array(
         for update skip locked
     ) as held
 ))
-returning job.id
+returning job.id, job.lease_token

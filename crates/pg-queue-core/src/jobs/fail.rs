@@ -35,7 +35,7 @@ pub async fn fail(
 ) -> Result<Acknowledged, QueueError> {
     let jobs: Vec<LeasedJobId> = attempts.iter().map(|attempt| attempt.id).collect();
     let (ids, tokens) = super::split(&jobs);
-    let rows: Vec<(i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("fail.sql"), table))
+    let rows: Vec<(i64, i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("fail.sql"), table))
         .bind(ids)
         .bind(tokens)
         .bind(attempts.iter().map(|attempt| printable(&attempt.error)).collect::<Vec<_>>())
@@ -45,8 +45,8 @@ pub async fn fail(
         .await
         .map_err(|error| QueueError::new(error, table))?;
     let mut ended = Acknowledged::default();
-    for (id, discarded) in rows {
-        ended.add(id, discarded);
+    for (id, token, discarded) in rows {
+        ended.add((id, token), discarded);
     }
     Ok(ended)
 }

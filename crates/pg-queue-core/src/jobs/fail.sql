@@ -1,11 +1,11 @@
 -- Ends attempts that failed: the job is tried again after its delay or, after its last attempt or when told so, is
 -- discarded into the history. Its errors are kept either way.
 -- parameters: $1 ids, $2 lease tokens, $3 errors, $4 delays in microseconds, $5 whether to discard at once
--- rows: (id, discarded) of the jobs that were ended    index: primary key
+-- rows: (id, token, discarded) of the jobs that were ended    index: primary key
 -- locks: the rows; skips those that another transaction has locked (held.sql tells them from lost ones)
 -- Lateral, and with arrays beside the joins that bound what they read: see complete.sql.
 with failing as (
-    select held.id, failed.error, failed.delay, failed.discard or held.spent as last
+    select held.id, failed.token, failed.error, failed.delay, failed.discard or held.spent as last
     from unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::boolean[])
         as failed (id, token, error, delay, discard)
     cross join lateral (
@@ -38,4 +38,4 @@ kept as (
         {schema}.pg_queue_add_error(errors, attempt, error), payload
     from discarded
 )
-select id, last from failing
+select id, token, last from failing

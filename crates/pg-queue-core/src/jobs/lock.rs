@@ -16,7 +16,7 @@ pub async fn lock(
     jobs: &[LeasedJobId],
 ) -> Result<Acknowledged, QueueError> {
     let (ids, tokens) = super::split(jobs);
-    let held: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("lock.sql"), table))
+    let held: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("lock.sql"), table))
         .bind(ids)
         .bind(tokens)
         .fetch_all(connection)

@@ -32,7 +32,7 @@ pub use self::{
     push::push,
     push_many::push_many,
     release::{Release, release},
-    rescue::{discard_expired, release_orphans, rescue},
+    rescue::{Rescued, discard_expired, release_orphans, rescue},
     withdraw::withdraw,
 };
 use crate::LeasedJobId;

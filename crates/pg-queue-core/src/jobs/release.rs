@@ -30,7 +30,7 @@ pub async fn release(
 ) -> Result<Acknowledged, QueueError> {
     let leases: Vec<LeasedJobId> = jobs.iter().map(|job| job.id).collect();
     let (ids, tokens) = super::split(&leases);
-    let released: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("release.sql"), table))
+    let released: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("release.sql"), table))
         .bind(ids)
         .bind(tokens)
         .bind(jobs.iter().map(|job| job.delay.map(micros)).collect::<Vec<_>>())

@@ -1,10 +1,10 @@
 -- Gives claimed jobs back as if they had not been claimed: the attempt is not counted.
 -- parameters: $1 ids, $2 lease tokens, $3 delays in microseconds (null: run_at stays), $4 errors to note (null: none)
--- rows: the ids that were given back    index: primary key
+-- rows: (id, token) of those that were given back    index: primary key
 -- locks: the rows; skips those that another transaction has locked (held.sql tells them from lost ones)
 -- Lateral, and with an array beside the join that bounds what it reads: see complete.sql.
 with given as (
-    select held.id, lease.delay, lease.error
+    select held.id, lease.token, lease.delay, lease.error
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[]) as lease (id, token, delay, error)
     cross join lateral (
         select found.id
@@ -25,4 +25,4 @@ set lease_worker = null,
     end
 from given
 where job.id = given.id and job.id = any (array(select given.id from given))
-returning job.id
+returning job.id, given.token

@@ -2,8 +2,16 @@
 
 use sqlx::PgExecutor;
 
-use super::Acknowledged;
 use crate::{JobId, LeaseToken, QueueError, QueueTable, WorkerId, sql};
+
+/// A job that was taken from a dead worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rescued {
+    /// Which job.
+    pub id: JobId,
+    /// Whether its last attempt was spent, so that it went into the history; otherwise it waits again.
+    pub discarded: bool,
+}
 
 /// Takes up to `limit` jobs from dead workers: they go back into the queue, or into the history when their last attempt
 /// is spent. `dead` holds only workers that were declared dead; a worker that lives must not be in it.
@@ -15,18 +23,14 @@ pub async fn rescue(
     table: &QueueTable,
     dead: &[WorkerId],
     limit: u32,
-) -> Result<Acknowledged, QueueError> {
+) -> Result<Vec<Rescued>, QueueError> {
     let rows: Vec<(i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("rescue.sql"), table))
         .bind(dead.iter().map(|id| id.0).collect::<Vec<_>>())
         .bind(i64::from(limit))
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;
-    let mut rescued = Acknowledged::default();
-    for (id, discarded) in rows {
-        rescued.add(id, discarded);
-    }
-    Ok(rescued)
+    Ok(rows.into_iter().map(|(id, discarded)| Rescued { id: JobId(id), discarded }).collect())
 }
 
 /// Takes back what `worker` claimed without learning of it, because the reply to a claim was lost. `known` are the tokens

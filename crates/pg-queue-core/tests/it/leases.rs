@@ -207,3 +207,25 @@ async fn only_a_job_that_nobody_has_claimed_can_be_withdrawn() {
     assert!(jobs::withdraw(&db.pool, &emails, id).await.unwrap());
     assert!(!jobs::withdraw(&db.pool, &emails, id).await.unwrap());
 }
+
+/// A worker that was declared dead and took a new id may hold both leases of a job, an old handler's and a new one's, and
+/// tell of both in one statement.
+#[tokio::test]
+async fn of_two_leases_of_one_job_in_one_batch_only_the_live_one_counts() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let (stale, live) = passed_on(&db, &emails).await;
+    let held = jobs::held(&db.pool, &emails, &[stale.id, live.id]).await.unwrap();
+    assert!(held.contains(live.id) && !held.contains(stale.id));
+    let ended = jobs::fail(&db.pool, &emails, &[failed(stale.id, "old"), failed(live.id, "new")]).await.unwrap();
+    assert!(ended.contains(live.id) && !ended.contains(stale.id));
+
+    let (stale, live) = (live, db.claim(&emails, 1).await.remove(0));
+    let given = jobs::release(&db.pool, &emails, &[given_back(stale.id), given_back(live.id)]).await.unwrap();
+    assert!(given.contains(live.id) && !given.contains(stale.id));
+
+    let (stale, live) = (live, db.claim(&emails, 1).await.remove(0));
+    let done = jobs::complete(&db.pool, &emails, &[stale.id, live.id]).await.unwrap();
+    assert!(done.contains(live.id) && !done.contains(stale.id));
+    assert_eq!(db.count("select count(*) from queue_emails").await, 0);
+}

@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     Shared,
+    ack::{Ack, Verb, Verdict},
     trouble::{Fails, Trouble},
 };
 
@@ -36,50 +37,6 @@ const REFUSED: Backoff = Backoff::Exponential { base: Duration::from_millis(100)
 /// When a batch is refused, it is halved again and again to find out which of it is refused. So many refusals in a row
 /// mean that all of it is.
 const MOST_REFUSALS: usize = 64;
-
-/// How an attempt ended.
-#[derive(Debug)]
-pub(super) struct Ack {
-    /// Which of the worker's queues.
-    pub(super) table: usize,
-    pub(super) id: LeasedJobId,
-    pub(super) verdict: Verdict,
-    /// The handler completed the job in a transaction of its own. The verdict is for the case that this was not
-    /// committed: then the job is still there.
-    pub(super) completed_in: bool,
-}
-
-/// What becomes of a job.
-#[derive(Debug, Clone)]
-pub(super) enum Verdict {
-    Complete,
-    Fail {
-        error: String,
-        delay: Duration,
-        discard: bool,
-    },
-    Snooze(Duration),
-    /// Back as if it had not been claimed.
-    Release,
-}
-
-/// The statements that acknowledgements need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Verb {
-    Complete,
-    Fail,
-    Release,
-}
-
-impl Verdict {
-    fn verb(&self) -> Verb {
-        match self {
-            Self::Complete => Verb::Complete,
-            Self::Fail { .. } => Verb::Fail,
-            Self::Snooze(_) | Self::Release => Verb::Release,
-        }
-    }
-}
 
 /// An acknowledgement that is not settled.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    Shared, acknowledge,
-    acknowledger::{Ack, Verdict},
+    Shared,
+    ack::{Ack, Verdict, acknowledge},
     execute,
     generation::Generation,
     heart::Life,

@@ -16,8 +16,8 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{
-    GRACE, Shared, acknowledge,
-    acknowledger::{Ack, Verdict},
+    GRACE, Shared,
+    ack::{Ack, Verdict, acknowledge},
     generation::{Membership, Reason},
 };
 use crate::{Context, Failure, Outcome, context::Attempt, handler::Then, registry::Entry};
@@ -122,8 +122,9 @@ async fn supervise<S: Send + Sync + 'static>(
     let first = tokio::select! {
         biased;
         () = membership.stop.cancelled() => Err(Ended::Interrupted(membership.reason())),
-        ended = &mut handler => Ok(by_itself(ended)),
+        // Before the handler, which it wakes as well: what that answers then is an answer to it.
         () = membership.cancel.cancelled() => Err(Ended::Interrupted(membership.reason())),
+        ended = &mut handler => Ok(by_itself(ended)),
         () = time_is_up => Err(Ended::TimedOut(entry.timeout.unwrap_or_default())),
     };
     let ended = match first {

@@ -2,10 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::Ordering::Acquire,
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Acquire},
 };
 
 use pg_queue_core::{LeaseToken, LeasedJobId, jobs::Acknowledged};

@@ -32,7 +32,8 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Lif
     let mut minutely = Timer::every(Duration::from_secs(60));
     let mut five_minutely = Timer::every(Duration::from_secs(300));
     let mut hourly = Timer::every(Duration::from_secs(3600));
-    let mut verified = life.borrow().connects.max(1);
+    // The first jobs may have been claimed before the heart was connected at all.
+    let mut verified = 0;
     while life.changed().await.is_ok() {
         let Life { in_contact, dead, connects, .. } = life.borrow_and_update().clone();
         if !in_contact {

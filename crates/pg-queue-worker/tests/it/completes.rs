@@ -60,10 +60,12 @@ async fn a_rollback_keeps_the_job_and_the_handlers_own_error() {
             transaction.rollback().await?;
             return Ok(done);
         }
-        let errors: String =
-            sqlx::query_scalar("select errors::text from queue_work").fetch_one(ctx.pool()).await?;
+        let errors: String = sqlx::query_scalar("select errors::text from queue_work").fetch_one(ctx.pool()).await?;
         assert!(errors.contains("thought better of it"), "{errors}");
-        assert!(errors.contains("the transaction in which the handler completed the job was not committed"), "{errors}");
+        assert!(
+            errors.contains("the transaction in which the handler completed the job was not committed"),
+            "{errors}"
+        );
         transaction.commit().await?;
         Ok(done)
     });

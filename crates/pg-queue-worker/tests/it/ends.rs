@@ -58,7 +58,9 @@ async fn after_the_last_attempt_a_job_is_discarded_with_all_its_errors() {
     let summary = run_until(&db, app, EMPTY).await;
     assert_eq!((summary.retried, summary.completed, summary.discarded), (2, 0, 1));
     assert_eq!(db.errors("pg_queue_history").await, ["error 1", "error 2", "error 3"]);
-    assert!(db.get::<bool>("select state = 'discarded' and attempt = 3 and queue = 'work' from pg_queue_history").await);
+    assert!(
+        db.get::<bool>("select state = 'discarded' and attempt = 3 and queue = 'work' from pg_queue_history").await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +79,9 @@ async fn a_handler_may_say_when_it_is_tried_again() {
     db.push(1).await;
     let app = App::new(|_, _| async { Err(Failure::retry_after(Duration::from_secs(600), "rate limited")) });
     run_until(&db, app, PUT_BACK).await;
-    assert!(db.get::<bool>("select run_at - now() between interval '9 min' and interval '10 min' from queue_work").await);
+    assert!(
+        db.get::<bool>("select run_at - now() between interval '9 min' and interval '10 min' from queue_work").await
+    );
     assert_eq!(db.errors("queue_work").await, ["rate limited"]);
 }
 
@@ -174,7 +178,10 @@ async fn a_payload_that_does_not_decode_is_discarded_and_disturbs_nobody() {
     let summary = run_until(&db, app, EMPTY).await;
     assert_eq!((summary.completed, summary.discarded, summary.retried), (10, 2, 0));
     let errors = db.errors("pg_queue_history").await;
-    assert!(errors.iter().any(|error| error.starts_with("the payload does not decode: missing field `n`")), "{errors:?}");
+    assert!(
+        errors.iter().any(|error| error.starts_with("the payload does not decode: missing field `n`")),
+        "{errors:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

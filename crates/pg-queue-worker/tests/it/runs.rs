@@ -104,7 +104,8 @@ async fn an_unknown_kind_stays_untouched_until_a_worker_comes_that_knows_it() {
         db.push(n).await;
         assert_eq!(soon(ran.recv()).await, Some(n));
     }
-    let untouched = "select attempt = 0 and lease_token is null and errors is null from queue_work where kind = 'stranger'";
+    let untouched =
+        "select attempt = 0 and lease_token is null and errors is null from queue_work where kind = 'stranger'";
     assert!(db.get::<bool>(untouched).await);
     let other = start(Worker::builder().register::<Stranger>().build(&db.queue, ()).unwrap());
     db.until("select count(*) = 0 from queue_work").await;

@@ -12,7 +12,7 @@ use pg_queue_core::{Job, QueueName, migrate};
 use pg_queue_embedded::{Database, shared};
 use pg_queue_worker::{Context, Failure, Handler, Outcome, RunError, Summary, Worker, WorkerBuilder};
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +45,10 @@ pub(crate) async fn db() -> Db {
     Db { queue: PgQueue::new(pool.clone()), pool, database }
 }
 
+/// Statements are known by the comment at their head; the server shows no more of them.
+const WAITING_CLAIMS: &str = "select from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock' and query like '-- Takes due jobs%'";
+
 /// The queue of most tests.
 pub(crate) fn work() -> QueueName {
     QueueName::new("work").unwrap()
@@ -67,7 +71,7 @@ impl Db {
 
     pub(crate) async fn get<T>(&self, query: &str) -> T
     where
-        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
     {
         sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&self.pool).await.unwrap()
     }
@@ -88,15 +92,57 @@ impl Db {
         eventually(query, async || self.get::<bool>(query).await).await;
     }
 
-    /// Ends every connection to this database but the test's own.
-    pub(crate) async fn terminate(&self, which: &str) {
-        let name = self.database.name();
-        let kill = format!(
-            "select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = '{name}' and pid <> pg_backend_pid() and ({which})"
-        );
-        let mut admin = self.admin().await;
-        sqlx::raw_sql(AssertSqlSafe(kill)).execute(&mut admin).await.unwrap();
+    /// Ends every connection to this database.
+    pub(crate) async fn terminate(&self) {
+        self.administrate("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'").await;
+    }
+
+    /// Ends every connection to this database, and lets nobody connect until [`end_outage`](Self::end_outage).
+    pub(crate) async fn begin_outage(&self) {
+        self.administrate("alter database {name} with allow_connections false").await;
+        self.terminate().await;
+    }
+
+    pub(crate) async fn end_outage(&self) {
+        self.administrate("alter database {name} with allow_connections true").await;
+    }
+
+    async fn administrate(&self, statement: &str) {
+        let statement = statement.replace("{name}", self.database.name());
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut self.admin().await).await.unwrap();
+    }
+
+    /// Locks the queue in a transaction, and waits until a claim waits for it.
+    pub(crate) async fn lock_out_claims(&self) -> Transaction<'static, Postgres> {
+        let mut operator = self.pool.begin().await.unwrap();
+        sqlx::query("lock table queue_work in access exclusive mode").execute(&mut *operator).await.unwrap();
+        self.until(&format!("select exists ({WAITING_CLAIMS})")).await;
+        operator
+    }
+
+    /// Ends the connection of a claim while its answer is awaited.
+    pub(crate) async fn break_a_claim(&self) {
+        let operator = self.lock_out_claims().await;
+        self.execute(&WAITING_CLAIMS.replace("select", "select pg_terminate_backend(pid)")).await;
+        operator.rollback().await.unwrap();
+    }
+
+    /// Ids and whether they are dead, of all workers in the table.
+    pub(crate) async fn workers(&self) -> Vec<(i64, bool)> {
+        let query = "select id, dead_at is not null from pg_queue_workers order by started_at";
+        sqlx::query_as(query).fetch_all(&self.pool).await.unwrap()
+    }
+
+    /// The id of the one worker that lives.
+    pub(crate) async fn worker(&self) -> i64 {
+        self.get("select id from pg_queue_workers where dead_at is null").await
+    }
+
+    /// How many jobs have left effects, and how many effects there are. Without a unique constraint, so that doubles are
+    /// seen and not prevented.
+    pub(crate) async fn effects(&self) -> (i64, i64) {
+        let query = "select count(distinct job), count(*) from effects";
+        sqlx::query_as(query).fetch_one(&self.pool).await.unwrap()
     }
 
     /// A connection that no test ends.
@@ -160,6 +206,25 @@ impl Handler<App> for Task {
 impl Handler<App> for Slow {
     async fn run(self, ctx: Context<App>) -> Ended {
         (ctx.state().0)(self.n, ctx.clone()).await
+    }
+}
+
+/// Leaves an effect and completes the job with it.
+pub(crate) async fn effect(ctx: &Context<App>) -> Ended {
+    let mut transaction = ctx.pool().begin().await?;
+    let effect = sqlx::query("insert into effects (job) values ($1)").bind(ctx.job_id().get());
+    effect.execute(&mut *transaction).await?;
+    let done = ctx.complete_in(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(done)
+}
+
+/// Tells the test when it is dropped: with the handler that holds it.
+pub(crate) struct Dropped(pub(crate) tokio::sync::mpsc::UnboundedSender<std::time::Instant>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(std::time::Instant::now());
     }
 }
 

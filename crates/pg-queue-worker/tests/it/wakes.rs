@@ -20,8 +20,8 @@ const AT_ONCE: Duration = Duration::from_millis(500);
 /// The worker's pauses have grown: it has not looked into the queue for a second and a half, so the next poll is further
 /// away than that.
 const SLEEPS: &str = "select count(*) > 0 and bool_and(state_change < now() - interval '1500 ms')
-    from pg_stat_activity where datname = current_database() and query like '%queue_work%' and pid <> pg_backend_pid()
-    and query not like '%insert into%'";
+    from pg_stat_activity where datname = current_database()
+    and (query like '-- Takes due jobs%' or query like '-- How long until%')";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_worker_is_woken_at_once() {
@@ -62,7 +62,7 @@ async fn the_wish_to_be_woken_comes_back_after_the_connections_were_lost() {
     db.until("select count(*) > 0 from pg_queue_waiters").await;
     // As a crash of the server would.
     db.execute("delete from pg_queue_waiters").await;
-    db.terminate("true").await;
+    db.terminate().await;
     db.until("select count(*) > 0 from pg_queue_waiters").await;
     db.until(SLEEPS).await;
     let pushed = Instant::now();

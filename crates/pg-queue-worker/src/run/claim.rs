@@ -83,7 +83,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         } else if round.begun > 0 {
             claimer.idle.found(&claimer.shared, claimer.id()).await;
         } else {
-            claimer.idle.wait(&claimer.shared, claimer.id(), claimer.orphans.next_look()).await;
+            claimer.wait().await;
         }
     }
     claimer.orphans.are_ruled_out()
@@ -110,6 +110,12 @@ struct Rest {
     until: Option<Instant>,
 }
 
+impl Rest {
+    fn lasts(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
+}
+
 /// What a round over all queues came to.
 #[derive(Default)]
 struct Round {
@@ -121,6 +127,16 @@ struct Round {
 impl<S: Send + Sync + 'static> Claimer<S> {
     fn id(&self) -> pg_queue_core::WorkerId {
         self.life.borrow().id
+    }
+
+    /// Waits until another look is worth it.
+    async fn wait(&mut self) {
+        let now = Instant::now();
+        let serving: Vec<usize> = (0..self.rests.len()).filter(|table| !self.rests[*table].lasts(now)).collect();
+        let rests = self.rests.iter().filter_map(|rest| rest.until);
+        let end = rests.chain(self.orphans.next_look()).min();
+        let id = self.id();
+        self.idle.wait(&self.shared, id, &serving, end).await;
     }
 
     /// Waits for a free slot. `None`: something else has to be looked at first.
@@ -158,7 +174,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             if free == 0 || self.shared.closing.is_cancelled() {
                 break;
             }
-            if self.rests[table].until.is_some_and(|until| until > Instant::now()) {
+            if self.rests[table].lasts(Instant::now()) {
                 continue;
             }
             // The generation first: if the worker is declared dead after this, what is claimed under its old id belongs to

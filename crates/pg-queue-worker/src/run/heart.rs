@@ -136,6 +136,7 @@ impl Beating {
         let mut observer = Observer::new(self.interval);
         let mut registration = self.registration.clone();
         let mut registered = true;
+        let mut failures: u32 = 0;
         loop {
             if connection.is_none() {
                 observer.begin_anew();
@@ -157,7 +158,7 @@ impl Beating {
             .await;
             match beaten {
                 Ok(Ok(true)) => {
-                    registered = true;
+                    (registered, failures) = (true, 0);
                     self.acknowledged.set(sent);
                     self.generations.begin_anew();
                     let dead = self.observe(&mut connection, &mut observer, registration.id).await;
@@ -172,7 +173,11 @@ impl Beating {
                     registered = false;
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(%error, "heartbeat failed");
+                    // Once per interval: it is tried ten times as often.
+                    if failures.is_multiple_of(10) {
+                        tracing::warn!(%error, failures, "heartbeat failed");
+                    }
+                    failures = failures.wrapping_add(1);
                     connection = None;
                     sleep(self.interval / 10).await;
                 }

@@ -84,8 +84,9 @@ impl Idle {
         }
     }
 
-    /// A claim found nothing: waits until another look is worth it, or until `end`. Ends at once when the worker closes.
-    pub(super) async fn wait<S>(&mut self, shared: &Shared<S>, id: WorkerId, end: Option<Instant>) {
+    /// A claim found nothing in the queues `serving`: waits until another look is worth it, or until `end`. Ends at once
+    /// when the worker closes.
+    pub(super) async fn wait<S>(&mut self, shared: &Shared<S>, id: WorkerId, serving: &[usize], end: Option<Instant>) {
         let since = *self.since.get_or_insert_with(Instant::now);
         if since.elapsed() < LINGER {
             tokio::select! {
@@ -106,7 +107,7 @@ impl Idle {
         let pause = self.pause.min(longest);
         self.pause = (self.pause * 2).min(longest);
         // Not less than a moment: many jobs of kinds that others run may become due one after the other.
-        let pause = next_due(shared).await.map_or(pause, |due| pause.min(due.max(LINGER_PAUSE)));
+        let pause = next_due(shared, serving).await.map_or(pause, |due| pause.min(due.max(LINGER_PAUSE)));
         // The wish must not run out while the worker sleeps.
         let until = [Some(Instant::now() + pause), self.wish.again, end].into_iter().flatten().min();
         let until = until.unwrap_or_else(Instant::now);
@@ -139,10 +140,10 @@ impl Idle {
     }
 }
 
-/// The time until the next scheduled job of any queue, so that it starts when it is due and not at the next poll.
-async fn next_due<S>(shared: &Shared<S>) -> Option<Duration> {
+/// The time until the next scheduled job of any of these queues, so that it starts when it is due and not at the next poll.
+async fn next_due<S>(shared: &Shared<S>, serving: &[usize]) -> Option<Duration> {
     let mut next = None;
-    for table in &shared.tables {
+    for table in serving.iter().map(|table| &shared.tables[*table]) {
         let due = shared.control.run(async |connection| jobs::next_due(&mut **connection, table).await).await;
         // An error here is met again by the next claim, which reports it.
         next = next.into_iter().chain(due.ok().flatten()).min();

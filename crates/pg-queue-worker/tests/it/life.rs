@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use pg_queue_client::PgQueue;
 use pg_queue_worker::Outcome;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, Db, Dropped, Ended, db, eventually, soon, start, tasks};
 
@@ -209,4 +211,49 @@ async fn two_workers_that_watch_declare_a_death_once_and_rescue_each_job_once() 
     assert_eq!(one.rescued + other.rescued, 50);
     assert_eq!(one.completed + other.completed, 50);
     assert_eq!(db.get::<i64>("select count(*) from declared").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_claimed_before_the_death_and_comes_to_its_turn_after_it_does_not_run() {
+    let db = db().await;
+    db.push_many(0..2).await;
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let goes_on = std::sync::Mutex::new(goes_on);
+    let app = App::new(move |n, ctx| {
+        begun.send((n, ctx.attempt())).unwrap();
+        if n == 0 && ctx.attempt() == 1 {
+            // Blocks the only thread, so that the other job waits for its first turn.
+            goes_on.lock().unwrap().recv().unwrap();
+        }
+        async { Ok(Outcome::Complete) }
+    });
+    let url = db.database.url().to_owned();
+    let stop = CancellationToken::new();
+    let signal = stop.clone();
+    let worker = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let queue = PgQueue::connect(&url).await.unwrap();
+            tasks().build(&queue, app).unwrap().run_until(signal.cancelled()).await.unwrap()
+        })
+    });
+    assert_eq!(soon(begins.recv()).await, Some((0, 1)));
+    db.until("select bool_and(lease_token is not null) from queue_work").await;
+    db.execute("update pg_queue_workers set dead_at = now()").await;
+    db.until("select exists (select from pg_queue_workers where dead_at is null)").await;
+    // A beat later it knows that it lives again.
+    beat(&db).await;
+    go_on.send(()).unwrap();
+    // Job 0 has succeeded, in time before its rescue or too late.
+    loop {
+        let (n, attempt) = soon(begins.recv()).await.unwrap();
+        assert_eq!(attempt, 2, "job {n}");
+        if n == 1 {
+            break;
+        }
+    }
+    db.until(EMPTY).await;
+    stop.cancel();
+    soon(tokio::task::spawn_blocking(|| worker.join().unwrap())).await.unwrap();
 }

@@ -160,7 +160,7 @@ async fn a_worker_that_is_declared_dead_again_and_again_goes_on() {
     db.push_many(0..300).await;
     db.execute("update queue_work set max_attempts = 100").await;
     let app = App::new(|_, ctx| async move {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        crate::support::work_for(Duration::from_millis(20)).await;
         crate::support::effect(&ctx).await
     });
     let worker = start(tasks().concurrency(4).build(&db.queue, app).unwrap());

@@ -68,7 +68,7 @@ async fn results_that_come_while_the_database_is_away_are_kept_and_delivered() {
     }
     db.begin_outage().await;
     go_on.send(true).unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    crate::support::work_for(Duration::from_secs(2)).await;
     db.end_outage().await;
     db.until("select count(*) = 10 and bool_and(lease_token is null) from queue_work").await;
     let summary = worker.stop().await;

@@ -1,12 +1,9 @@
 //! The end of a worker.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use pg_queue_worker::Outcome;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{mpsc, watch};
 
 use crate::support::{App, Dropped, Ended, db, eventually, soon, start, tasks};
 
@@ -18,14 +15,12 @@ async fn running_handlers_finish() {
     let db = db().await;
     db.push_many(0..6).await;
     let (begun, mut begins) = mpsc::unbounded_channel();
-    let go_on = Arc::new(Notify::new());
-    let goes_on = go_on.clone();
+    let (go_on, goes_on) = watch::channel(false);
     let app = App::new(move |_, ctx| {
-        let (go_on, begun) = (goes_on.clone(), begun.clone());
+        begun.send(()).unwrap();
+        let mut goes_on = goes_on.clone();
         async move {
-            let went_on = go_on.notified();
-            begun.send(()).unwrap();
-            went_on.await;
+            goes_on.wait_for(|go_on| *go_on).await?;
             assert!(!ctx.is_cancelled());
             Ok(Outcome::Complete) as Ended
         }
@@ -35,11 +30,13 @@ async fn running_handlers_finish() {
         soon(begins.recv()).await.unwrap();
     }
     worker.signal();
-    go_on.notify_waiters();
+    go_on.send(true).unwrap();
     let summary = worker.ended().await;
-    assert_eq!((summary.completed, summary.released), (4, 0));
-    assert!(db.get::<bool>(UNTOUCHED).await);
-    assert_eq!(db.jobs().await, 2, "nothing was begun any more");
+    // One or two more, if a slot was free again before the signal was seen.
+    let left = db.jobs().await;
+    assert_eq!(summary.completed, 6 - left.unsigned_abs());
+    assert!(summary.completed >= 4 && summary.retried == 0, "{summary:?}");
+    assert!(left == 0 || db.get::<bool>(UNTOUCHED).await);
     assert!(db.workers().await.is_empty());
 }
 

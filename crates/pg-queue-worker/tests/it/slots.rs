@@ -77,7 +77,7 @@ async fn no_more_jobs_run_at_once_than_there_are_slots() {
         seen.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
         let now = now.clone();
         async move {
-            tokio::time::sleep(Duration::from_millis((n % 5).unsigned_abs())).await;
+            crate::support::work_for(Duration::from_millis((n % 5).unsigned_abs())).await;
             now.fetch_sub(1, SeqCst);
             if n % 50 == 0 { Err("now and then".into()) } else { Ok(Outcome::Complete) }
         }
@@ -99,7 +99,7 @@ async fn handlers_that_block_the_runtime_do_not_stop_the_heart() {
     let app = App::new(move |_, ctx| {
         let sender = sender.clone();
         async move {
-            thread::sleep(Duration::from_secs(4));
+            crate::support::block_for(Duration::from_secs(4));
             sender.send(ctx.is_cancelled()).unwrap();
             Ok(Outcome::Complete)
         }

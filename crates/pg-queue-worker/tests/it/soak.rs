@@ -46,7 +46,7 @@ async fn five_thousand_jobs_with_random_ends_have_each_exactly_one_effect() {
                         effect.execute(&mut *transaction).await?;
                         return Ok(ctx.complete_in(&mut transaction).await?);
                     }
-                    14..30 => tokio::time::sleep(Duration::from_millis(dice)).await,
+                    14..30 => crate::support::work_for(Duration::from_millis(dice)).await,
                     _ => {}
                 }
                 effect(&ctx).await

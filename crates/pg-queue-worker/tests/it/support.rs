@@ -266,3 +266,19 @@ impl Running {
         assert!(self.handle.await.unwrap_err().is_cancelled());
     }
 }
+
+/// What a handler does that has something to do for a while. Nothing is waited for here.
+pub(crate) async fn work_for(duration: Duration) {
+    let done = tokio::time::Instant::now() + duration;
+    while tokio::time::Instant::now() < done {
+        tokio::time::sleep_until(done).await;
+    }
+}
+
+/// The same for a handler that blocks its thread.
+pub(crate) fn block_for(duration: Duration) {
+    let done = std::time::Instant::now() + duration;
+    while std::time::Instant::now() < done {
+        std::thread::sleep(duration / 10);
+    }
+}

@@ -20,6 +20,7 @@ pub mod workers;
 
 mod backoff;
 mod database_error;
+mod decode;
 mod enqueue;
 mod ids;
 mod job;
@@ -32,6 +33,7 @@ mod timestamp;
 pub use self::{
     backoff::Backoff,
     database_error::{DatabaseError, QueueError},
+    decode::{DecodeError, from_json},
     enqueue::{Enqueue, EnqueueFuture, Enqueuer, push_checked},
     ids::{Inbox, JobId, LeaseLost, LeaseToken, LeasedJobId, RequestId, WorkerId},
     job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT, Job},

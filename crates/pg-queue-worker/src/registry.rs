@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, pin::Pin, time::Duration};
 
-use pg_queue_core::{Backoff, InvalidQueueName, QueueName};
+use pg_queue_core::{Backoff, DecodeError, InvalidQueueName, QueueName, from_json};
 
 use crate::{BuildError, Context, Failure, Handler, Outcome};
 
@@ -10,7 +10,7 @@ use crate::{BuildError, Context, Failure, Handler, Outcome};
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
 
 /// Decodes a payload and starts its handler.
-type Start<S> = fn(&str, Context<S>) -> Result<Running, serde_json::Error>;
+type Start<S> = fn(&str, Context<S>) -> Result<Running, DecodeError>;
 
 /// What a worker needs to know of a type of job.
 pub(crate) struct Entry<S> {
@@ -52,11 +52,8 @@ impl<S: Send + Sync + 'static> Entry<S> {
     }
 }
 
-fn start<J: Handler<S>, S: Send + Sync + 'static>(
-    payload: &str,
-    ctx: Context<S>,
-) -> Result<Running, serde_json::Error> {
-    let job: J = serde_json::from_str(payload)?;
+fn start<J: Handler<S>, S: Send + Sync + 'static>(payload: &str, ctx: Context<S>) -> Result<Running, DecodeError> {
+    let job: J = from_json(payload.as_bytes())?;
     Ok(Box::pin(<J as Handler<S>>::run(job, ctx)))
 }
 

@@ -45,8 +45,9 @@ pub use pg_queue_client::{
     PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError, RequestResponse, UndecodableJob, migrate,
 };
 pub use pg_queue_core::{
-    Backoff, DatabaseError, Enqueue, Enqueuer, Inbox, InvalidPriority, InvalidQueueName, InvalidSchema, Job, JobId,
-    LeaseLost, LeasedJobId, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema, WorkerId,
+    Backoff, DatabaseError, DecodeError, Enqueue, Enqueuer, Inbox, InvalidPriority, InvalidQueueName, InvalidSchema,
+    Job, JobId, LeaseLost, LeasedJobId, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema,
+    WorkerId,
     cache::{CacheError, InvalidTtl, Ttl},
     jobs::{LeaseError, PushError},
     migrate as migrations,

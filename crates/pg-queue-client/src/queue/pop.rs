@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use pg_queue_core::{
-    BEGIN_PINNED, DatabaseError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName, QueueTable,
-    RequestId,
+    BEGIN_PINNED, DatabaseError, DecodeError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName,
+    QueueTable, RequestId, from_json,
     jobs::{self, Claimant, ClaimedJob, Release},
 };
 use serde::de::DeserializeOwned;
@@ -145,7 +145,7 @@ async fn claim_on(
 }
 
 fn decode<T: DeserializeOwned>(job: ClaimedJob) -> Result<PoppedJob<T>, UndecodableJob> {
-    let payload = serde_json::from_str(&job.payload).map_err(|source| UndecodableJob {
+    let payload = from_json(job.payload.as_bytes()).map_err(|source| UndecodableJob {
         job: job.id,
         kind: job.kind.clone(),
         source,
@@ -168,7 +168,7 @@ fn decode<T: DeserializeOwned>(job: ClaimedJob) -> Result<PoppedJob<T>, Undecoda
 pub struct UndecodableJob {
     job: LeasedJobId,
     kind: String,
-    source: serde_json::Error,
+    source: DecodeError,
 }
 
 impl UndecodableJob {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pg_queue_core::{
-    PushOptions, QueueError, QueueName, RequestId,
+    DecodeError, PushOptions, QueueError, QueueName, RequestId, from_json,
     jobs::{NewJob, PushError, RAW_KIND},
     replies::{self, StoreReplyError},
 };
@@ -85,7 +85,7 @@ impl RequestResponse {
                 timeout(LAST_LOOK, look).await.unwrap_or(Err(CallError::TimedOut))?
             }
         };
-        serde_json::from_str(&body).map_err(|source| CallError::Decode { request: id, source })
+        from_json(body.as_bytes()).map_err(|source| CallError::Decode { request: id, source })
     }
 
     /// Answers a request. `request_id` comes with the popped job. A second answer to the same request replaces the first
@@ -163,7 +163,7 @@ pub enum CallError {
         /// The request.
         request: RequestId,
         /// What did not fit.
-        source: serde_json::Error,
+        source: DecodeError,
     },
     /// The request could not be pushed.
     #[error(transparent)]

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgExecutor};
 
 pub use self::ttl::{InvalidTtl, Ttl};
 use crate::{
-    DatabaseError, Schema,
+    DatabaseError, DecodeError, Schema, from_json,
     schema::shorten,
     sql,
     timestamp::{Timestamp, micros},
@@ -48,9 +48,7 @@ pub async fn get<T: DeserializeOwned>(
         .fetch_optional(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;
-    value
-        .map(|bytes| serde_json::from_slice(&bytes).map_err(|source| CacheError::Decode { key: shorten(key), source }))
-        .transpose()
+    value.map(|bytes| from_json(&bytes).map_err(|source| CacheError::Decode { key: shorten(key), source })).transpose()
 }
 
 /// Sets the value under `key`, in place of one that is there.
@@ -144,7 +142,7 @@ pub enum CacheError {
         /// The key, cut to a length that fits a log line.
         key: String,
         /// What did not fit.
-        source: serde_json::Error,
+        source: DecodeError,
     },
     /// The value cannot be written as JSON.
     #[error("the value for {key:?} does not serialize: {source}")]

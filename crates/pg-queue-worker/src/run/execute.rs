@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use pg_queue_core::LeasedJobId;
+use pg_queue_core::{DecodeError, LeasedJobId};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::sleep,
@@ -77,6 +77,10 @@ async fn verdict<S: Send + Sync + 'static>(
         tracing::error!("claimed a job of a kind that is not registered");
         return Verdict::Release;
     };
+    if membership.cancel.is_cancelled() {
+        // Its generation has ended before its turn came: nothing has happened that could count as an attempt.
+        return Verdict::Release;
+    }
     let ctx = Context::new(Arc::clone(&shared.state), Arc::clone(&attempt));
     let verdict = judge(entry, attempt.id, supervise(entry, payload, ctx, membership).await);
     match verdict {
@@ -93,7 +97,7 @@ async fn verdict<S: Send + Sync + 'static>(
 /// How a handler came to its end.
 enum Ended {
     ByItself(Result<Outcome, Failure>),
-    Undecodable(serde_json::Error),
+    Undecodable(DecodeError),
     Panicked(String),
     TimedOut(Duration),
     Interrupted(Reason),
@@ -163,7 +167,7 @@ fn heeded(asked_to_end: Ended, ended: Ended) -> Ended {
     }
 }
 
-type Caught = Result<Result<Result<Outcome, Failure>, serde_json::Error>, Box<dyn Any + Send>>;
+type Caught = Result<Result<Result<Outcome, Failure>, DecodeError>, Box<dyn Any + Send>>;
 
 fn by_itself(ended: Caught) -> Ended {
     match ended {

@@ -68,10 +68,12 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// spare), one for its heartbeat, and the process's listener connection. Handlers that use up the application's pool
     /// do not hold it up. The heartbeat has a thread of its own: handlers that block the runtime do not stop it.
     ///
-    /// When the database goes away, the worker waits for it and goes on; it does not end.
+    /// When the database goes away, the worker waits for it and goes on; it does not end. When the future is dropped, the
+    /// worker ends as fast as it can: handlers are dropped, and their jobs go back.
     ///
     /// # Errors
-    /// At the start: the database cannot be reached, migrations or a queue are missing.
+    /// At the start: the database cannot be reached, migrations or a queue are missing. Later only if a part of the worker
+    /// has ended by a mistake of its own ([`RunError::Ended`]).
     pub async fn run_until<F: Future>(self, signal: F) -> Result<Summary, RunError> {
         let Self { queue, state, registry, settings } = self;
         queue.check().await?;

@@ -119,5 +119,6 @@ async fn a_handler_is_dropped_whose_lease_was_forgotten_while_the_connection_was
     go_on.notify_one();
     eventually("the other job is completed", async || db.jobs().await == 1).await;
     let summary = worker.stop().await;
-    assert_eq!((summary.lost_leases, summary.completed), (1, 1));
+    // It is not certain that the lease was lost if the acknowledgement met a broken connection first.
+    assert_eq!((summary.lost_leases + summary.retried, summary.completed), (1, 1));
 }

@@ -1,9 +1,14 @@
 //! The end of a worker.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::{Future, poll_fn},
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use pg_queue_worker::Outcome;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, Dropped, Ended, db, eventually, soon, start, tasks};
 
@@ -146,15 +151,25 @@ async fn dropping_the_future_of_a_worker_that_shuts_down_ends_its_patience() {
 async fn what_a_claim_brings_that_was_in_flight_at_the_end_goes_back() {
     let db = db().await;
     let app = App::new(|_, _| async { Ok(Outcome::Complete) });
-    let worker = start(tasks().poll_interval(Duration::from_millis(10)).build(&db.queue, app).unwrap());
-    db.until("select count(*) > 0 from pg_queue_waiters").await;
+    let worker = tasks().poll_interval(Duration::from_millis(10)).build(&db.queue, app).unwrap();
+    let stop = CancellationToken::new();
+    let mut worker = Box::pin(worker.run_until(stop.cancelled()));
     // The claim waits for the table, and finds a job when it gets it.
-    let mut operator = db.lock_out_claims().await;
+    let claims = async {
+        db.until("select count(*) > 0 from pg_queue_waiters").await;
+        db.lock_out_claims().await
+    };
+    let mut operator = tokio::select! {
+        operator = claims => operator,
+        _ = &mut worker => panic!("it was not told to end"),
+    };
     let push = "insert into queue_work (kind, payload) values ('task', '{\"n\": 1}')";
     sqlx::query(push).execute(&mut *operator).await.unwrap();
-    worker.signal();
+    stop.cancel();
+    // It hears the signal in this turn.
+    poll_fn(|turn| Poll::Ready(worker.as_mut().poll(turn).is_ready())).await;
     operator.commit().await.unwrap();
-    let summary = worker.ended().await;
+    let summary = soon(worker).await.unwrap();
     assert_eq!((summary.completed, summary.released), (0, 1));
     assert!(db.get::<bool>(UNTOUCHED).await);
     assert!(db.workers().await.is_empty());

@@ -25,7 +25,7 @@ fn without_values(error: &serde_json::Error) -> String {
         return message;
     }
     let keeps = |start: &&str| message.starts_with(*start);
-    if ["missing field ", "duplicate field ", "unknown field ", "invalid length "].iter().any(|start| keeps(&start)) {
+    if ["missing field ", "duplicate field ", "unknown field ", "invalid length "].iter().any(keeps) {
         return message;
     }
     let place = format!(" at line {} column {}", error.line(), error.column());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pg_queue_worker::{Context, Outcome, Summary};
+use pg_queue_worker::{Context, Summary};
 use tokio::sync::{Notify, mpsc};
 
 use crate::support::{App, Db, Ended, db, soon, start, tasks};
@@ -132,5 +132,4 @@ async fn without_the_lease_nothing_is_committed() {
     assert_eq!((summary.lost_leases, summary.completed, summary.retried), (1, 0, 0));
     assert_eq!(db.get::<i64>("select count(*) from effects").await, 0);
     assert!(db.get::<bool>("select lease_token = 1 and attempt = 1 and errors is null from queue_work").await);
-    let _ = Outcome::Complete;
 }

@@ -16,6 +16,7 @@ struct SendHTTPRequest {
     url: String,
 }
 
+#[test]
 fn without_attribute_the_defaults_apply() {
     assert_eq!(SendHTTPRequest::KIND, "send_http_request");
     assert!(SendHTTPRequest::ALIASES.is_empty());
@@ -39,6 +40,7 @@ fn without_attribute_the_defaults_apply() {
 )]
 struct Email(String);
 
+#[test]
 fn every_key_is_taken() {
     assert_eq!(Email::KIND, "email");
     assert_eq!(Email::ALIASES, ["send_email", "mail"]);
@@ -46,13 +48,7 @@ fn every_key_is_taken() {
     assert_eq!(Email::PRIORITY.get(), 3);
     assert_eq!(Email::MAX_ATTEMPTS, 5);
     assert_eq!(Email::TIMEOUT, Some(secs(90 * 60)));
-    assert_eq!(
-        Email::BACKOFF,
-        Backoff::Exponential {
-            base: secs(1),
-            max: secs(600)
-        }
-    );
+    assert_eq!(Email::BACKOFF, Backoff::Exponential { base: secs(1), max: secs(600) });
 }
 
 #[derive(Serialize, Deserialize, Job)]
@@ -61,17 +57,12 @@ fn every_key_is_taken() {
 #[job(timeout = "none", backoff = "linear(250ms)", aliases = [])]
 struct Lowest;
 
+#[test]
 fn attributes_are_merged_and_limits_belong_to_the_range() {
     assert_eq!(Lowest::PRIORITY, Priority::HIGHEST);
     assert_eq!(Lowest::MAX_ATTEMPTS, 32767);
     assert_eq!(Lowest::TIMEOUT, None);
-    assert_eq!(
-        Lowest::BACKOFF,
-        Backoff::Linear {
-            base: Duration::from_millis(250),
-            max: secs(3600)
-        }
-    );
+    assert_eq!(Lowest::BACKOFF, Backoff::Linear { base: Duration::from_millis(250), max: secs(3600) });
     assert!(Lowest::ALIASES.is_empty());
 }
 
@@ -80,6 +71,7 @@ fn attributes_are_merged_and_limits_belong_to_the_range() {
 #[job(queue = "a_queue_whose_name_is_exactly_48_bytes_and_no_mo")]
 struct Highest {}
 
+#[test]
 fn the_other_limits_belong_to_the_range_too() {
     assert_eq!(Highest::PRIORITY, Priority::LOWEST);
     assert_eq!(Highest::MAX_ATTEMPTS, 1);
@@ -94,6 +86,7 @@ fn the_other_limits_belong_to_the_range_too() {
 #[expect(non_camel_case_types)]
 struct r#type;
 
+#[test]
 fn a_raw_name_loses_its_prefix() {
     assert_eq!(r#type::KIND, "type");
 }
@@ -110,6 +103,7 @@ struct Renamed;
 #[job(crate = "crate", priority = 1, backoff = "constant(5s)")]
 struct InTheCrateItself;
 
+#[test]
 fn the_path_to_the_crate_can_be_given() {
     assert_eq!(Renamed::KIND, "renamed");
     assert_eq!(InTheCrateItself::PRIORITY.get(), 1);
@@ -155,6 +149,7 @@ mod shadows {
     }
 }
 
+#[test]
 fn names_of_the_user_do_not_get_in_the_way() {
     assert_eq!(shadows::Shadowed::KIND, "shadowed");
     assert_eq!(shadows::Shadowed::TIMEOUT, Some(secs(30)));
@@ -170,6 +165,7 @@ macro_rules! job {
 
 job!(FromMacro, "made", 4, ["from_hand"]);
 
+#[test]
 fn values_may_come_through_a_macro() {
     assert_eq!(FromMacro::KIND, "from_macro");
     assert_eq!(FromMacro::QUEUE, "made");
@@ -187,19 +183,8 @@ mod old {
 
 // The derive's own mention of the name must not warn; that would be an error here, see the top of the file.
 #[expect(deprecated)]
+#[test]
 fn a_deprecated_payload_is_not_a_use_of_itself() {
     let old::Deprecated = old::Deprecated;
     assert_eq!(old::Deprecated::KIND, "deprecated");
-}
-
-fn main() {
-    without_attribute_the_defaults_apply();
-    every_key_is_taken();
-    attributes_are_merged_and_limits_belong_to_the_range();
-    the_other_limits_belong_to_the_range_too();
-    a_raw_name_loses_its_prefix();
-    the_path_to_the_crate_can_be_given();
-    names_of_the_user_do_not_get_in_the_way();
-    values_may_come_through_a_macro();
-    a_deprecated_payload_is_not_a_use_of_itself();
 }

@@ -1,3 +1,5 @@
+//! Handlers of several types in one worker, as a user writes them: that this compiles is the test.
+
 use pg_queue::{Context, Failure, Handler, Job, Outcome, PgQueue, Worker};
 use serde::{Deserialize, Serialize};
 
@@ -36,4 +38,8 @@ async fn run(queue: &PgQueue) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn main() {}
+#[test]
+fn handlers_with_one_state_fit_into_one_worker() {
+    // Not called: it would need a server. The tests of the worker run such workers.
+    let _ = run;
+}

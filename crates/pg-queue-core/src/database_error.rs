@@ -54,21 +54,6 @@ impl DatabaseError {
             error => Self::Other(error),
         }
     }
-
-    /// Whether trying again later may help without anybody changing anything: the server is away, restarting or full.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::PoolTimedOut => true,
-            Self::Other(sqlx::Error::Database(error)) => {
-                // connection exceptions, resources, operator intervention, serialization and deadlock
-                let code = error.code().unwrap_or_default();
-                ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class)) || code == "55P03"
-            }
-            Self::Other(sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => true,
-            _ => false,
-        }
-    }
 }
 
 /// Why a statement about a queue failed.

@@ -2,43 +2,73 @@
 --
 -- The parent serves migrations (one ALTER reaches every queue) and operators. The hot statements name the partition.
 
+-- The clock of jobs: when they are due, were enqueued, have finished. Every statement and function of pg-queue asks this
+-- one, so that tests can put another in its place and move time. It is inlined, so that a plan shows now() and an index
+-- serves it; that needs it to be STABLE and a single expression. What is about living processes (heartbeats, the wish to be
+-- woken) goes by now() itself.
+create function {schema}.pg_queue_now() returns timestamptz
+language sql stable parallel safe
+as $$ select now() $$;
+
 -- One sequence for all queues, so that an id names a job whatever its queue. A default, not an identity column:
 -- identity on partitioned tables exists only from PostgreSQL 17 on.
 create sequence {schema}.pg_queue_job_ids as bigint;
 
--- Fixed-width columns first, payload last.
+-- Fixed-width columns first, payload last, and what a claim writes side by side: the log then holds that part alone,
+-- and not the payload.
 create table {schema}.pg_queue_jobs (
     id bigint not null default nextval('{schema}.pg_queue_job_ids'),
     -- When the job may run; the database's clock decides.
-    run_at timestamptz not null default now(),
-    created_at timestamptz not null default now(),
+    run_at timestamptz not null default {now},
+    created_at timestamptz not null default {now},
     -- A running job has a lease: a token of 64 random bits, drawn anew by every claim, and either the worker whose
     -- heartbeat keeps it alive or, for a hand-driven consumer, the time until which it stands.
-    -- These three and `attempt` are in no index, so that a claim is a HOT update.
+    -- These four and `attempt` are in no index, so that a claim is a HOT update.
+    leased_at timestamptz,
     lease_worker bigint,
     lease_token bigint,
     lease_until timestamptz,
-    priority smallint not null default 5 constraint priority_range check (priority between 0 and 9),
     attempt smallint not null default 0,
     max_attempts smallint not null default 20 constraint max_attempts_range check (max_attempts >= 1),
+    priority smallint not null default 5 constraint priority_range check (priority between 0 and 9),
+    -- Whether the unique key is given up when the job starts, and not when it ends.
+    unique_while_waiting boolean,
+    -- How far a running job says that it has come.
+    progress real constraint progress_range check (progress between 0 and 1),
+    -- How long one attempt may run; 0 is without limit, null leaves it to the kind.
+    timeout_ms bigint constraint timeout_range check (timeout_ms >= 0),
+    -- Set while the job ran and somebody wanted it cancelled: whatever ends the attempt, the job is not tried again.
+    cancel_requested_at timestamptz,
     -- Why the job may not run for a reason other than time; null when it may. A parked job is not in the index that
-    -- claims walk, so any number of them costs a claim nothing.
+    -- claims walk, so any number of them costs a claim nothing. 'kind': no live worker runs its kind.
     parked text,
     -- Names the caller that waits for a reply; null for all but requests.
     request_id uuid,
     queue text not null,
     kind text not null default 'raw' constraint kind_length check (octet_length(kind) between 1 and 100),
     unique_key text constraint unique_key_length check (octet_length(unique_key) <= 512),
-    -- What went wrong in earlier attempts: an array of {at, attempt, error}.
+    tags text[] constraint tags_length check (cardinality(tags) between 1 and 32),
+    -- What went wrong in earlier attempts: an array of {at, attempt, error, worker, duration_ms}.
     errors jsonb,
+    -- What the enqueuer wants the job to carry beside its payload, such as its trace context: an object.
+    metadata json,
+    progress_note text,
     -- `json`, not `jsonb`: cheaper to insert, and it takes the escape \u0000.
     payload json not null
 ) partition by list (queue);
 
--- The queues that exist. A name is here exactly while its partition is.
+-- The queues that exist, and how workers are to treat them. A name is here exactly while its partition is.
 create table {schema}.pg_queue_queues (
     name text primary key,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default {now},
+    -- Nothing is claimed from a paused queue. What runs goes on.
+    paused_at timestamptz,
+    -- How many jobs of the queue one worker runs at once; null leaves it to the worker.
+    concurrency integer constraint concurrency_range check (concurrency between 1 and 1000000),
+    -- How long finished jobs are kept in the history. Completed ones: null is not at all, unless their kind asks for it.
+    keep_completed interval constraint keep_completed_range check (keep_completed > interval '0'),
+    keep_discarded interval not null default interval '7 days'
+        constraint keep_discarded_range check (keep_discarded >= interval '0')
 );
 
 -- Wakes the workers that wait for the queue. One per statement, and it only reads: a producer that wrote the waiters'
@@ -76,13 +106,31 @@ create trigger pg_queue_wake after insert on {schema}.pg_queue_jobs
 referencing new table as inserted
 for each statement execute function {schema}.pg_queue_wake_many();
 
+-- A worker's id as logs and errors show it.
+create function {schema}.pg_queue_worker_name(worker bigint) returns text
+language sql immutable parallel safe
+as $$ select lpad(to_hex(worker), 16, '0') $$;
+
 -- A job's errors with one more. The last hundred are kept: a job that is tried for months must not grow without end.
-create function {schema}.pg_queue_add_error(errors jsonb, attempt smallint, error text) returns jsonb
+create function {schema}.pg_queue_add_error(
+    errors jsonb, attempt smallint, error text, worker bigint, duration_ms bigint
+) returns jsonb
 language sql stable
 as $$
     select case
         when errors is null then '[]'::jsonb
         when jsonb_array_length(errors) >= 100 then errors - 0
         else errors
-    end || jsonb_build_array(jsonb_build_object('at', now(), 'attempt', attempt, 'error', error))
+    end || jsonb_build_array(jsonb_build_object(
+        'at', {now},
+        'attempt', attempt,
+        'error', error,
+        'worker', {schema}.pg_queue_worker_name(worker),
+        'duration_ms', duration_ms
+    ))
 $$;
+
+-- Whole milliseconds from a moment until now; null when there is none.
+create function {schema}.pg_queue_ms_since(moment timestamptz) returns bigint
+language sql stable parallel safe
+as $$ select (extract(epoch from {now} - moment) * 1000)::bigint $$;

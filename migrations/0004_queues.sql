@@ -39,7 +39,7 @@ begin
     -- short and turns over all the time: vacuum by number of dead rows, not by a share of the table.
     execute format(
         'create table %s (like {schema}.pg_queue_jobs including defaults including constraints)
-         with (fillfactor = 50, vacuum_truncate = off,
+         with (fillfactor = 45, vacuum_truncate = off,
                autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
                autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
                autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000)',
@@ -51,6 +51,11 @@ begin
     execute format(
         'create index %I on %s (priority, run_at, id) where parked is null',
         'pg_queue_due_' || name, leaf
+    );
+    -- What is looked at when a worker comes that knows more kinds than those before it.
+    execute format(
+        'create index %I on %s (kind) where parked is not null',
+        'pg_queue_park_' || name, leaf
     );
     execute format(
         'create unique index %I on %s (unique_key) where unique_key is not null',

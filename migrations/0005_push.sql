@@ -2,7 +2,8 @@
 
 -- Enqueues a job and answers (id, outcome): 'enqueued' with the new job's id, or 'duplicate' with the id of the
 -- unfinished job that has the same unique key. Priority 0 runs before 9. A job that has failed max_attempts times is
--- discarded. Waits for a transaction that holds the same unique key open, and for nothing else.
+-- discarded. `timeout` bounds each attempt in place of what its kind says; `metadata` is an object. Waits for a
+-- transaction that holds the same unique key open, and for nothing else.
 create function {schema}.pg_queue_push(
     queue text,
     kind text,
@@ -11,6 +12,9 @@ create function {schema}.pg_queue_push(
     priority integer default 5,
     max_attempts integer default 20,
     unique_key text default null,
+    timeout interval default null,
+    tags text[] default null,
+    metadata json default null,
     out id bigint,
     out outcome text
 )
@@ -44,6 +48,19 @@ begin
         raise exception 'max_attempts % is out of range: 1 to 32767', coalesce(max_attempts::text, 'null')
             using errcode = 'invalid_parameter_value';
     end if;
+    if timeout <= interval '0' then
+        raise exception 'timeout % is out of range: it is more than nothing', timeout
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if cardinality(tags) > 32 or exists (
+        select from unnest(tags) as tag where tag is null or octet_length(tag) not between 1 and 100
+    ) then
+        raise exception 'invalid tags: at most 32 are allowed, of 1 to 100 bytes each'
+            using errcode = 'invalid_parameter_value';
+    end if;
+    if json_typeof(metadata) <> 'object' or octet_length(metadata::text) > 65536 then
+        raise exception 'invalid metadata: it is an object of at most 64 KiB' using errcode = 'invalid_parameter_value';
+    end if;
     if octet_length(unique_key) > 512 then
         raise exception 'the unique key has % bytes: at most 512 are allowed', octet_length(unique_key)
             using errcode = 'invalid_parameter_value';
@@ -51,11 +68,12 @@ begin
     -- The job with the same key may finish between the insert that met it and the look for its id: then insert again.
     for try in 1..100 loop
         execute format(
-            'insert into %s (kind, payload, run_at, priority, max_attempts, unique_key)
-             values ($1, $2, coalesce($3, now()), $4, $5, $6)
+            'insert into %s (kind, payload, run_at, priority, max_attempts, unique_key, timeout_ms, tags, metadata)
+             values ($1, $2, coalesce($3, {now}), $4, $5, $6, ceil(extract(epoch from $7) * 1000), nullif($8, ''{}''), $9)
              on conflict (unique_key) where unique_key is not null do nothing
              returning id', leaf
-        ) into id using kind, payload, run_at, priority::smallint, max_attempts::smallint, unique_key;
+        ) into id using kind, payload, run_at, priority::smallint, max_attempts::smallint, unique_key, timeout, tags,
+            metadata;
         if id is not null then
             outcome := 'enqueued';
             return;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use pg_queue_core::{
-    EnqueueFuture, Enqueuer, QueueError, QueueName,
+    EnqueueFuture, EnqueueManyFuture, Enqueuer, QueueError, QueueName,
     jobs::{self, NewJob, PushError, PushOutcome},
-    push_checked,
+    push_checked, push_many_checked,
 };
 use sqlx::PgConnection;
 
@@ -26,6 +26,7 @@ impl<'c> On<'c> {
 
 impl<'c> Enqueuer for On<'c> {
     type Future = EnqueueFuture<'c>;
+    type ManyFuture = EnqueueManyFuture<'c>;
 
     /// The error of a missing table would abort the caller's transaction, so the queue is looked for first. Every time:
     /// what was there a moment ago may have been dropped by another process, or rolled back with its transaction.
@@ -33,19 +34,36 @@ impl<'c> Enqueuer for On<'c> {
         Box::pin(async move { push_checked(self.connection, &self.shared.table(&queue), &job).await })
     }
 
+    fn push_jobs(self, queue: QueueName, jobs: Vec<NewJob>) -> Self::ManyFuture {
+        Box::pin(async move { push_many_checked(self.connection, &self.shared.table(&queue), &jobs).await })
+    }
+
     fn refuse(error: PushError) -> Self::Future {
+        Box::pin(async { Err(error) })
+    }
+
+    fn refuse_many(error: PushError) -> Self::ManyFuture {
         Box::pin(async { Err(error) })
     }
 }
 
 impl<'a> Enqueuer for &'a PgQueue {
     type Future = EnqueueFuture<'a>;
+    type ManyFuture = EnqueueManyFuture<'a>;
 
     fn push_job(self, queue: QueueName, job: NewJob) -> Self::Future {
         Box::pin(async move { push(self.shared(), &queue, &job).await })
     }
 
+    fn push_jobs(self, queue: QueueName, jobs: Vec<NewJob>) -> Self::ManyFuture {
+        Box::pin(async move { push_many(self.shared(), &queue, &jobs).await })
+    }
+
     fn refuse(error: PushError) -> Self::Future {
+        Box::pin(async { Err(error) })
+    }
+
+    fn refuse_many(error: PushError) -> Self::ManyFuture {
         Box::pin(async { Err(error) })
     }
 }
@@ -55,5 +73,17 @@ pub(crate) async fn push(shared: &Shared, queue: &QueueName, job: &NewJob) -> Re
     let table = shared.table(queue);
     let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
     let pushed = jobs::push(&mut connection, &table, job).await;
+    explained(&mut connection, &table, pushed).await
+}
+
+/// Enqueues many through the pool: all or none.
+pub(crate) async fn push_many(
+    shared: &Shared,
+    queue: &QueueName,
+    jobs: &[NewJob],
+) -> Result<Vec<PushOutcome>, PushError> {
+    let table = shared.table(queue);
+    let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
+    let pushed = jobs::push_many(&mut connection, &table, jobs).await;
     explained(&mut connection, &table, pushed).await
 }

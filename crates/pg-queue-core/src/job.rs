@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Backoff, Enqueue, Enqueuer, Priority};
+use crate::{Backoff, Enqueue, EnqueueMany, Enqueuer, Priority, Unique, jobs::PushError};
 
 /// A payload that can be enqueued by type and handled by type.
 ///
@@ -48,6 +48,18 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// How long a failed attempt waits for the next one. Default: [`Backoff::DEFAULT`].
     const BACKOFF: Backoff = Backoff::DEFAULT;
 
+    /// How long a completed job of this type is kept in the history, with its output. Default: not at all; a day if its
+    /// handler leaves an output.
+    const KEEP: Option<Duration> = None;
+
+    /// What makes this job the same as another one. Default: nothing does.
+    ///
+    /// # Errors
+    /// What it is unique by does not serialize.
+    fn unique(&self) -> Result<Option<Unique>, PushError> {
+        Ok(None)
+    }
+
     /// Enqueues the job: through the pool of a `&PgQueue`, or in a transaction with `queue.on(&mut transaction)` or a
     /// `&mut PgConnection`. Await the answer; its setters change delay, priority, queue and more before that.
     fn enqueue<E: Enqueuer>(&self, to: E) -> Enqueue<E>
@@ -55,6 +67,14 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
         Self: Sized,
     {
         Enqueue::new(self, to)
+    }
+
+    /// Enqueues many jobs, all or none, and answers what became of each in their order: one statement for every 10,000.
+    fn enqueue_many<'j, E: Enqueuer>(jobs: impl IntoIterator<Item = &'j Self>, to: E) -> EnqueueMany<E>
+    where
+        Self: Sized,
+    {
+        EnqueueMany::new(jobs, to)
     }
 }
 

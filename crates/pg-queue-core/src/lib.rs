@@ -22,6 +22,7 @@ mod backoff;
 mod database_error;
 mod decode;
 mod enqueue;
+mod errors;
 mod ids;
 mod job;
 mod priority;
@@ -29,18 +30,21 @@ mod queue_name;
 mod schema;
 mod sql;
 mod timestamp;
+mod trace_context;
 
 pub use self::{
     backoff::Backoff,
     database_error::{DatabaseError, QueueError},
     decode::{DecodeError, from_json},
-    enqueue::{Enqueue, EnqueueFuture, Enqueuer, push_checked},
+    enqueue::{Enqueue, EnqueueFuture, EnqueueMany, EnqueueManyFuture, Enqueuer, push_checked, push_many_checked},
+    errors::AttemptError,
     ids::{Inbox, JobId, LeaseLost, LeaseToken, LeasedJobId, RequestId, WorkerId},
     job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT, Job},
-    jobs::{PushOptions, PushOutcome},
+    jobs::{JobFilter, JobState, OnConflict, PushOptions, PushOutcome, Unique, UniqueScope, UniqueUntil},
     priority::{InvalidPriority, Priority},
     queue_name::{InvalidQueueName, QueueName, QueueTable},
     schema::{InvalidSchema, Schema},
-    sql::{BEGIN_PINNED, PIN_PLANS},
+    sql::{BEGIN_PINNED, PIN_PLANS, filled},
+    trace_context::{InvalidTraceContext, TraceContext},
 };
 pub use pg_queue_derive::Job;

@@ -26,6 +26,11 @@ impl Priority {
         if priority > 9 { Err(InvalidPriority(priority)) } else { Ok(Self(priority)) }
     }
 
+    /// From the table, whose constraint keeps it in range; one that was tampered with shall not stop a claim.
+    pub(crate) fn from_column(priority: i16) -> Self {
+        u8::try_from(priority).ok().and_then(|priority| Self::new(priority).ok()).unwrap_or(Self::LOWEST)
+    }
+
     /// The number, 0 to 9.
     #[must_use]
     pub const fn get(self) -> u8 {

@@ -1,7 +1,8 @@
 //! The one place where names become part of a statement.
 //!
-//! Statements are `.sql` files with two placeholders: `{schema}` and `{queue}`. Both are filled from validated names
-//! only ([`Schema`], [`QueueName`](crate::QueueName)), quoted all the same. Everything else is a bound parameter.
+//! Statements are `.sql` files with placeholders. `{schema}` and `{queue}` are filled from validated names only
+//! ([`Schema`], [`QueueName`](crate::QueueName)), quoted all the same; `{now}` and `{kept}` from what stands here. Everything
+//! else is a bound parameter.
 
 use sqlx::AssertSqlSafe;
 
@@ -10,16 +11,32 @@ use crate::{QueueTable, Schema};
 /// A statement of the library in its final form.
 pub(crate) type Statement = AssertSqlSafe<String>;
 
-/// Fills `{schema}` (quoted) and `{schema_name}` (bare, for use inside string literals).
+/// The clock of jobs: `now()`, unless a test has put another in its place to move time.
+const NOW: &str = "{schema}.pg_queue_now()";
+
+/// What a job takes with it into the history, and back from there.
+const KEPT: &str = "id, run_at, created_at, attempt, max_attempts, priority, unique_while_waiting, timeout_ms, request_id, \
+    queue, kind, unique_key, tags, metadata, payload";
+
+/// Fills `{schema}` (quoted), `{schema_name}` (bare, for use inside string literals), `{now}` and `{kept}`.
 pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
     let schema = schema.as_str();
-    AssertSqlSafe(template.replace("{schema}", &format!("\"{schema}\"")).replace("{schema_name}", schema))
+    let statement = template.replace("{now}", NOW).replace("{kept}", KEPT);
+    AssertSqlSafe(statement.replace("{schema}", &format!("\"{schema}\"")).replace("{schema_name}", schema))
 }
 
-/// Fills `{queue}` with the queue's table, and what [`in_schema`] fills.
+/// Fills `{queue}` with the queue's table and `{queue_name}` with its name (bare, for use inside string literals), and what
+/// [`in_schema`] fills.
 pub(crate) fn in_queue(template: &str, table: &QueueTable) -> Statement {
     let leaf = format!("\"{}\".\"queue_{}\"", table.schema, table.queue);
-    in_schema(&template.replace("{queue}", &leaf), &table.schema)
+    in_schema(&template.replace("{queue}", &leaf).replace("{queue_name}", table.queue.as_str()), &table.schema)
+}
+
+/// A statement in its final form, for tests that look at what the server makes of it.
+#[doc(hidden)]
+#[must_use]
+pub fn filled(template: &str, table: &QueueTable) -> String {
+    in_queue(template, table).0
 }
 
 /// Begins a transaction in which a claim's plan is pinned.

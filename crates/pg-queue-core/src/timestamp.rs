@@ -48,6 +48,18 @@ impl Decode<'_, Postgres> for Timestamp {
     }
 }
 
+/// A moment, given as the time since 1970, as PostgreSQL counts it: microseconds since 2000. Up to some ten thousand years.
+pub(crate) fn database_micros(since_1970: Duration) -> i64 {
+    let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    micros(since_1970) - micros(EPOCH)
+}
+
+/// Any moment, cut to the years that an operator can mean.
+pub(crate) fn clamped_database_micros(moment: SystemTime) -> i64 {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    database_micros(since.min(Duration::from_secs(253_402_300_799)))
+}
+
 /// A duration as PostgreSQL is given it: whole microseconds, cut to what an interval holds.
 pub(crate) fn micros(duration: Duration) -> i64 {
     // A thousand years: beyond it now() + the interval leaves the range of timestamptz.

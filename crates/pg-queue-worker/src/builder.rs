@@ -3,10 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use pg_queue_client::PgQueue;
-use pg_queue_core::{InvalidQueueName, QueueName};
+use pg_queue_core::InvalidQueueName;
 
 use crate::{
-    Handler,
+    Events, Handler, Middleware, QueueOptions, TransactionHandler, WorkerHandle,
+    events::Teller,
     registry::{Entry, Registry},
 };
 
@@ -23,8 +24,7 @@ use crate::{
 /// #     async fn run(self, _: Context<App>) -> Result<Outcome, Failure> { Ok(Outcome::Complete) }
 /// # }
 /// # async fn example(mgr: pg_queue_client::PgQueue, app: App) -> Result<(), Box<dyn std::error::Error>> {
-/// let ctrl_c = async { tokio::time::sleep(std::time::Duration::from_secs(3600)).await };
-/// Worker::builder().register::<SendEmail>().concurrency(20).build(&mgr, app)?.run_until(ctrl_c).await?;
+/// Worker::builder().register::<SendEmail>().concurrency(20).build(&mgr, app)?.run().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -32,6 +32,10 @@ pub struct Worker<S> {
     pub(crate) queue: PgQueue,
     pub(crate) state: Arc<S>,
     pub(crate) registry: Registry<S>,
+    pub(crate) queues: Vec<QueueOptions>,
+    pub(crate) middleware: Vec<Arc<dyn Middleware>>,
+    pub(crate) teller: Teller,
+    pub(crate) handle: WorkerHandle,
     pub(crate) settings: Settings,
 }
 
@@ -46,7 +50,20 @@ impl<S> fmt::Debug for Worker<S> {
 impl<S: Send + Sync + 'static> Worker<S> {
     /// Starts to put a worker together. `S` is found by the compiler from what is registered and built.
     pub fn builder() -> WorkerBuilder<S> {
-        WorkerBuilder { entries: Vec::new(), more_queues: Vec::new(), settings: Settings::default() }
+        WorkerBuilder { entries: Vec::new(), queues: Vec::new(), middleware: Vec::new(), settings: Settings::default() }
+    }
+
+    /// What the worker does from now on, as it happens: a stream that ends with the worker. Listening to it costs the worker
+    /// next to nothing, and not listening costs nothing.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        self.teller.listen()
+    }
+
+    /// A handle that shuts the worker down from elsewhere, in order or in a hurry.
+    #[must_use]
+    pub fn handle(&self) -> WorkerHandle {
+        self.handle.clone()
     }
 }
 
@@ -58,6 +75,7 @@ pub(crate) struct Settings {
     pub(crate) beat_interval: Duration,
     pub(crate) poll_interval: Duration,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) cancel_grace: Duration,
 }
 
 impl Default for Settings {
@@ -68,6 +86,7 @@ impl Default for Settings {
             beat_interval: Duration::from_secs(5),
             poll_interval: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(30),
+            cancel_grace: Duration::from_secs(5),
         }
     }
 }
@@ -76,15 +95,16 @@ impl Default for Settings {
 #[must_use = "a worker is built by `build`"]
 pub struct WorkerBuilder<S> {
     entries: Vec<Entry<S>>,
-    more_queues: Vec<QueueName>,
+    queues: Vec<QueueOptions>,
+    middleware: Vec<Arc<dyn Middleware>>,
     settings: Settings,
 }
 
 impl<S> fmt::Debug for WorkerBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { entries, more_queues, settings } = self;
+        let Self { entries, queues, settings, .. } = self;
         let mut shown = f.debug_struct("WorkerBuilder");
-        shown.field("entries", entries).field("more_queues", more_queues).field("settings", settings).finish()
+        shown.field("entries", entries).field("queues", queues).field("settings", settings).finish_non_exhaustive()
     }
 }
 
@@ -95,10 +115,22 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
-    /// Claims from this queue as well, beside those of the registered types: for jobs that are enqueued elsewhere with
-    /// `.queue(..)`.
-    pub fn queue(mut self, queue: &QueueName) -> Self {
-        self.more_queues.push(queue.clone());
+    /// Runs the jobs of the type `J`, each attempt in a transaction that completes the job as well.
+    pub fn register_transactional<J: TransactionHandler<S>>(mut self) -> Self {
+        self.entries.push(Entry::transactional::<J>());
+        self
+    }
+
+    /// Claims from this queue as well, beside those of the registered types (for jobs that are enqueued elsewhere with
+    /// `.queue(..)`), or says how to treat one of those: see [`QueueOptions`].
+    pub fn queue(mut self, queue: impl Into<QueueOptions>) -> Self {
+        self.queues.push(queue.into());
+        self
+    }
+
+    /// Surrounds every attempt at a job. The first one that is given is the outermost.
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.push(Arc::new(middleware));
         self
     }
 
@@ -108,12 +140,13 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
-    /// The time between two heartbeats. Default: 5 s; 1 s to 5 min.
+    /// The time between two heartbeats. Default: 5 s; half a second to 5 min.
     ///
     /// It sets the pace of everything that has to do with death: a worker that cannot reach the database cancels its
     /// handlers after two intervals and has stopped them before three; whoever has seen no beat of it for three
-    /// intervals declares it dead, and its jobs run elsewhere within about four. So `kill -9` costs 20 to 25 s by
-    /// default, and a database that is away for more than 10 s costs every running attempt.
+    /// intervals declares it dead, and its jobs run elsewhere within about five. So `kill -9` costs 15 to 25 s by
+    /// default, 3 s at the least, and a database that is away for more than 10 s costs every running attempt. A beat waits
+    /// for the server's disk: with a short interval, that has to be a quick one.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.settings.beat_interval = interval;
         self
@@ -126,10 +159,17 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
-    /// How long a worker that shuts down waits for its running handlers. Then it cancels them, and 5 s later it drops
-    /// them and gives their jobs back, which costs no attempt. Default: 30 s.
+    /// How long a worker that shuts down waits for its running handlers. Then it cancels them, and after the
+    /// [`cancel_grace`](Self::cancel_grace) it drops them and gives their jobs back, which costs no attempt. Default: 30 s.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.settings.shutdown_timeout = timeout;
+        self
+    }
+
+    /// How long a handler has to end by itself after it was cancelled (its time is up, somebody cancels the job, the worker
+    /// shuts down), before it is dropped where it awaits. Default: 5 s; at most an hour.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.settings.cancel_grace = grace;
         self
     }
 
@@ -144,24 +184,46 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
     /// # Errors
     /// Nothing or one kind twice is registered, or a setting is out of its range.
     pub fn build(self, queue: &PgQueue, state: S) -> Result<Worker<S>, BuildError> {
-        let mut registry = Registry::new(self.entries)?;
-        for queue in self.more_queues {
-            if !registry.queues.contains(&queue) {
-                registry.queues.push(queue);
+        let registry = Registry::new(self.entries)?;
+        let mut queues: Vec<QueueOptions> = registry.queues.iter().map(QueueOptions::from).collect();
+        for options in self.queues {
+            let most = options.concurrency.unwrap_or(1);
+            if most == 0 || most > MAX_CONCURRENCY {
+                return Err(BuildError::Concurrency(most));
+            }
+            if options.weight == 0 || options.weight > MAX_WEIGHT {
+                return Err(BuildError::Weight(options.weight));
+            }
+            match queues.iter_mut().find(|known| known.name == options.name) {
+                Some(known) => *known = options,
+                None => queues.push(options),
             }
         }
         let settings = self.settings;
         if settings.concurrency == 0 || settings.concurrency > MAX_CONCURRENCY {
             return Err(BuildError::Concurrency(settings.concurrency));
         }
-        in_range("heartbeat", settings.beat_interval, Duration::from_secs(1), Duration::from_secs(300))?;
+        in_range("heartbeat", settings.beat_interval, Duration::from_millis(500), Duration::from_secs(300))?;
         in_range("poll_interval", settings.poll_interval, Duration::from_millis(10), Duration::from_secs(60))?;
-        Ok(Worker { queue: queue.clone(), state: Arc::new(state), registry, settings })
+        in_range("cancel_grace", settings.cancel_grace, Duration::ZERO, Duration::from_secs(3600))?;
+        Ok(Worker {
+            queue: queue.clone(),
+            state: Arc::new(state),
+            registry,
+            queues,
+            middleware: self.middleware,
+            teller: Teller::default(),
+            handle: WorkerHandle::default(),
+            settings,
+        })
     }
 }
 
 /// What a semaphore counts to on every platform, and far beyond what one process can run.
 const MAX_CONCURRENCY: usize = 1_000_000;
+
+/// Beyond it a share is nothing.
+const MAX_WEIGHT: u32 = 1000;
 
 fn in_range(setting: &'static str, value: Duration, least: Duration, most: Duration) -> Result<(), BuildError> {
     if (least..=most).contains(&value) { Ok(()) } else { Err(BuildError::OutOfRange { setting, value, least, most }) }
@@ -183,6 +245,9 @@ pub enum BuildError {
     /// No jobs, or too many, at once.
     #[error("concurrency {0} is out of range: 1 to 1000000")]
     Concurrency(usize),
+    /// A queue without a share of the slots, or with all of them.
+    #[error("weight {0} is out of range: 1 to 1000")]
+    Weight(u32),
     /// A setting is out of its range.
     #[error("{setting} {value:?} is out of range: {least:?} to {most:?}")]
     OutOfRange {

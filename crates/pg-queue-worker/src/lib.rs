@@ -5,13 +5,23 @@
 
 mod builder;
 mod context;
+mod events;
+mod handle;
 mod handler;
+mod job_info;
+mod middleware;
+mod queue_options;
 mod registry;
 mod run;
 
 pub use self::{
     builder::{BuildError, Worker, WorkerBuilder},
-    context::Context,
-    handler::{Failure, Handler, Outcome},
+    context::{Context, OutputError},
+    events::{Event, EventJob, Events},
+    handle::WorkerHandle,
+    handler::{Failure, Handler, Outcome, Panicked, TransactionHandler},
+    job_info::JobInfo,
+    middleware::{Middleware, Next},
+    queue_options::QueueOptions,
     run::{RunError, Summary},
 };

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, fmt, pin::Pin, time::Duration};
 
-use pg_queue_core::{Backoff, DecodeError, InvalidQueueName, QueueName, from_json};
+use pg_queue_core::{Backoff, DecodeError, InvalidQueueName, Job, QueueName, from_json};
 
-use crate::{BuildError, Context, Failure, Handler, Outcome};
+use crate::{BuildError, Context, Failure, Handler, Outcome, TransactionHandler};
 
 /// A running handler.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
@@ -17,6 +17,7 @@ pub(crate) struct Entry<S> {
     pub(crate) start: Start<S>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) backoff: Backoff,
+    pub(crate) keep: Option<Duration>,
     kinds: Vec<&'static str>,
     queue: Result<QueueName, InvalidQueueName>,
 }
@@ -34,6 +35,7 @@ impl<S> Clone for Entry<S> {
             start: self.start,
             timeout: self.timeout,
             backoff: self.backoff,
+            keep: self.keep,
             kinds: self.kinds.clone(),
             queue: self.queue.clone(),
         }
@@ -42,10 +44,19 @@ impl<S> Clone for Entry<S> {
 
 impl<S: Send + Sync + 'static> Entry<S> {
     pub(crate) fn of<J: Handler<S>>() -> Self {
+        Self::started_by::<J>(start::<J, S>)
+    }
+
+    pub(crate) fn transactional<J: TransactionHandler<S>>() -> Self {
+        Self::started_by::<J>(start_in_transaction::<J, S>)
+    }
+
+    fn started_by<J: Job>(start: Start<S>) -> Self {
         Self {
-            start: start::<J, S>,
+            start,
             timeout: J::TIMEOUT,
             backoff: J::BACKOFF,
+            keep: J::KEEP,
             kinds: [J::KIND].into_iter().chain(J::ALIASES.iter().copied()).collect(),
             queue: QueueName::new(J::QUEUE),
         }
@@ -55,6 +66,27 @@ impl<S: Send + Sync + 'static> Entry<S> {
 fn start<J: Handler<S>, S: Send + Sync + 'static>(payload: &str, ctx: Context<S>) -> Result<Running, DecodeError> {
     let job: J = from_json(payload.as_bytes())?;
     Ok(Box::pin(<J as Handler<S>>::run(job, ctx)))
+}
+
+fn start_in_transaction<J: TransactionHandler<S>, S: Send + Sync + 'static>(
+    payload: &str,
+    ctx: Context<S>,
+) -> Result<Running, DecodeError> {
+    let job: J = from_json(payload.as_bytes())?;
+    Ok(Box::pin(async move {
+        // In a task of its own, which goes on when this handler is dropped: a connection on which BEGIN was sent and not
+        // answered must not go back into the pool.
+        let pool = ctx.pool().clone();
+        let mut transaction = tokio::spawn(async move { pool.begin().await }).await??;
+        let outcome = <J as TransactionHandler<S>>::run(job, ctx.clone(), &mut transaction).await?;
+        if outcome != Outcome::Complete {
+            transaction.rollback().await?;
+            return Ok(outcome);
+        }
+        ctx.complete_in(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }))
 }
 
 /// The handlers of a worker.
@@ -96,5 +128,10 @@ impl<S> Registry<S> {
         let mut kinds: Vec<String> = self.by_kind.keys().map(ToString::to_string).collect();
         kinds.sort_unstable();
         kinds
+    }
+
+    /// The longest time for which a type wants its completed jobs kept.
+    pub(crate) fn longest_keep(&self) -> Duration {
+        self.by_kind.values().filter_map(|entry| entry.keep).max().unwrap_or_default()
     }
 }

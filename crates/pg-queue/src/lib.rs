@@ -45,18 +45,23 @@ pub use pg_queue_client::{
     PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError, RequestResponse, UndecodableJob, migrate,
 };
 pub use pg_queue_core::{
-    Backoff, DatabaseError, DecodeError, Enqueue, Enqueuer, Inbox, InvalidPriority, InvalidQueueName, InvalidSchema,
-    Job, JobId, LeaseLost, LeasedJobId, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema,
-    WorkerId,
+    AttemptError, Backoff, DatabaseError, DecodeError, Enqueue, EnqueueMany, Enqueuer, Inbox, InvalidPriority,
+    InvalidQueueName, InvalidSchema, InvalidTraceContext, Job, JobFilter, JobId, JobState, LeaseLost, LeasedJobId,
+    OnConflict, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema, TraceContext, Unique,
+    UniqueScope, UniqueUntil, WorkerId,
     cache::{CacheError, InvalidTtl, Ttl},
-    jobs::{LeaseError, PushError},
+    history::{FinishedJob, FinishedState, HistoryFilter},
+    jobs::{LeaseError, NewJob, PushError, QueueStats, StoredJob},
     migrate as migrations,
-    queues::QueueDdlError,
+    queues::{QueueDdlError, QueueSettings},
     replies::StoreReplyError,
     topics::NotifyError,
 };
 #[cfg(feature = "worker")]
-pub use pg_queue_worker::{BuildError, Context, Failure, Handler, Outcome, RunError, Summary, Worker, WorkerBuilder};
+pub use pg_queue_worker::{
+    BuildError, Context, Event, EventJob, Events, Failure, Handler, JobInfo, Middleware, Next, Outcome, OutputError,
+    Panicked, QueueOptions, RunError, Summary, TransactionHandler, Worker, WorkerBuilder, WorkerHandle,
+};
 
 /// What the README promises works when pasted.
 #[cfg(doctest)]

@@ -119,8 +119,8 @@ mod tests {
             (3, null, 103, 'it cannot be read: no such file')
         ) as effect (file, errors, done_at, problem);
         insert into pg_queue_history
-            (id, run_at, created_at, priority, attempt, max_attempts, state, queue, kind, payload)
-        values (4, now(), now(), 5, 5, 5, 'discarded', 'files', 'index_file', '{}');
+            (id, keep_until, run_at, created_at, priority, attempt, max_attempts, state, queue, kind, payload)
+        values (4, now() + interval '1 day', now(), now(), 5, 5, 5, 'discarded', 'files', 'index_file', '{}');
         insert into queue_files (id, kind, payload) values (6, 'index_file', '{}');
     "#;
 

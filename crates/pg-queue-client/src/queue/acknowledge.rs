@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pg_queue_core::{
     Backoff, DatabaseError, LeaseLost, LeasedJobId, QueueError, QueueName,
-    jobs::{self, Acknowledged, FailedAttempt, LeaseError},
+    jobs::{self, Acknowledged, EndedAttempt, Ending, LeaseError},
 };
 use sqlx::Connection;
 
@@ -22,7 +22,7 @@ impl Queue {
     pub async fn complete(&self, queue: &QueueName, job: LeasedJobId) -> Result<(), LeaseError> {
         let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        let completed = jobs::complete_one(&mut *connection, &table, job).await;
+        let completed = jobs::complete_one(&mut *connection, &table, job, None).await;
         explained(&mut connection, &table, completed).await
     }
 
@@ -82,18 +82,18 @@ impl Queue {
         queue: &QueueName,
         jobs: &[(LeasedJobId, String)],
     ) -> Result<Vec<LeaseLost>, QueueError> {
-        let attempts: Vec<FailedAttempt> = jobs
+        let attempts: Vec<EndedAttempt> = jobs
             .iter()
-            .map(|(id, error)| FailedAttempt {
+            .map(|(id, error)| EndedAttempt {
                 id: *id,
-                error: error.clone(),
-                delay: Backoff::DEFAULT.jittered(id.attempt()),
-                discard: false,
+                ending: Ending::Retry(Backoff::DEFAULT.jittered(id.attempt())),
+                error: Some(error.clone()),
+                took: None,
             })
             .collect();
         let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await?;
-        let ended = jobs::fail(&mut *connection, &table, &attempts).await;
+        let ended = jobs::end(&mut *connection, &table, &attempts).await;
         let ended = explained(&mut connection, &table, ended).await?;
         let missed = missed(attempts, &ended);
         if missed.is_empty() {
@@ -104,7 +104,7 @@ impl Queue {
         // Lost, or locked by another transaction at that moment: wait for it and try those again.
         let mut waiting = connection.begin().await.map_err(failed)?;
         jobs::lock(&mut waiting, &table, &ids).await?;
-        let ended = jobs::fail(&mut *waiting, &table, &missed).await?;
+        let ended = jobs::end(&mut *waiting, &table, &missed).await?;
         waiting.commit().await.map_err(failed)?;
         Ok(ids.into_iter().filter(|id| !ended.contains(*id)).map(LeaseLost).collect())
     }
@@ -121,7 +121,7 @@ impl Queue {
     }
 }
 
-fn missed(mut attempts: Vec<FailedAttempt>, ended: &Acknowledged) -> Vec<FailedAttempt> {
+fn missed(mut attempts: Vec<EndedAttempt>, ended: &Acknowledged) -> Vec<EndedAttempt> {
     attempts.retain(|attempt| !ended.contains(attempt.id));
     attempts
 }

@@ -85,8 +85,8 @@ impl Queue {
         on::push(&self.shared, queue, &job).await
     }
 
-    /// Enqueues a job of the kind `raw` for each payload, all in one statement: all or none. Answers the ids in the
-    /// order of the payloads.
+    /// Enqueues a job of the kind `raw` for each payload: all or none, in one statement for every 10,000. Answers the ids
+    /// in the order of the payloads.
     ///
     /// # Errors
     /// Those of [`push`](Self::push).
@@ -95,10 +95,17 @@ impl Queue {
         queue: &QueueName,
         payloads: impl IntoIterator<Item = &'p P>,
     ) -> Result<Vec<JobId>, PushError> {
-        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        let table = self.shared.table(queue);
-        let pushed = jobs::push_many(&mut *connection, &table, payloads, &PushOptions::default()).await;
-        explained(&mut connection, &table, pushed).await
+        let jobs = payloads.into_iter().map(NewJob::raw).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.push_jobs(queue, &jobs).await?.into_iter().map(PushOutcome::id).collect())
+    }
+
+    /// Enqueues jobs of any kinds: all or none, in one statement for every 10,000. Answers what became of each, in their
+    /// order. Jobs of one type are enqueued by `SendEmail::enqueue_many(&emails, &mgr)`.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push), and an option that is out of range.
+    pub async fn push_jobs(&self, queue: &QueueName, jobs: &[NewJob]) -> Result<Vec<PushOutcome>, PushError> {
+        on::push_many(&self.shared, queue, jobs).await
     }
 
     /// How many jobs wait, due or not. Running ones are not counted.

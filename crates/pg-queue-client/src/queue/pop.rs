@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use pg_queue_core::{
     BEGIN_PINNED, DatabaseError, DecodeError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName,
     QueueTable, RequestId, from_json,
-    jobs::{self, Claimant, ClaimedJob, Release},
+    jobs::{self, Claimant, ClaimedJob, EndedAttempt, Ending},
 };
 use serde::de::DeserializeOwned;
 use sqlx::{Connection, PgConnection};
@@ -16,6 +16,9 @@ use crate::missing::explained;
 /// How long a job that did not decode waits before the next consumer meets it. It may be meant for another one, so it is
 /// not discarded; but at the head of the queue it would be popped again and again.
 const UNDECODABLE_DELAY: Duration = Duration::from_secs(60);
+
+/// How many jobs whose lease has run out one pop looks after, at most.
+const EXPIRED_AT_ONCE: u32 = 1000;
 
 /// A job that was taken by hand.
 #[derive(Debug, Clone)]
@@ -91,10 +94,11 @@ impl Queue {
             .into_iter()
             .map(|job| {
                 decode(job).inspect_err(|error| {
-                    back.push(Release {
+                    back.push(EndedAttempt {
                         id: error.job,
-                        delay: Some(UNDECODABLE_DELAY),
+                        ending: Ending::Release(Some(UNDECODABLE_DELAY)),
                         error: Some(error.source.to_string()),
+                        took: None,
                     });
                 })
             })
@@ -114,10 +118,10 @@ impl Queue {
 
     /// A failure is no reason to keep the other jobs from their consumer: what is not given back comes back when its
     /// lease runs out, as do rows that somebody has locked.
-    async fn give_back(&self, queue: &QueueName, undecodable: &[Release]) {
+    async fn give_back(&self, queue: &QueueName, undecodable: &[EndedAttempt]) {
         let released = async {
             let mut connection = self.shared.acquire().await?;
-            jobs::release(&mut *connection, &self.shared.table(queue), undecodable).await
+            jobs::end(&mut *connection, &self.shared.table(queue), undecodable).await
         };
         if let Err(error) = released.await {
             tracing::warn!(%queue, %error, "undecodable jobs stay leased: they could not be given back");
@@ -135,10 +139,14 @@ async fn claim_on(
     let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
     let mut pinned = connection.begin_with(BEGIN_PINNED).await.map_err(failed)?;
     let claimant = Claimant::HandDriven(lease);
-    let claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
+    let mut claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
     if claimed.is_empty() {
         // Nobody else looks after jobs whose consumer let the last attempt's lease run out.
-        jobs::discard_expired(&mut *pinned, table).await?;
+        jobs::discard_expired(&mut *pinned, table, EXPIRED_AT_ONCE).await?;
+        // Nor do workers know that somebody takes jobs by hand, whatever their kind.
+        if jobs::unpark(&mut *pinned, table, None, limit).await? > 0 {
+            claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
+        }
     }
     pinned.commit().await.map_err(failed)?;
     Ok(claimed)

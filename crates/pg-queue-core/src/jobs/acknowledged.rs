@@ -4,30 +4,42 @@ use std::collections::HashMap;
 
 use crate::LeasedJobId;
 
-/// Which leases of a batch counted, and which of their jobs were discarded. By id and token: a batch may hold an old and
-/// a new lease of the same job.
+/// What became of a job whose attempt has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Became {
+    /// It was completed.
+    Completed,
+    /// Its attempt failed, and it waits for the next one.
+    Retried,
+    /// It was given back: the attempt does not count.
+    Released,
+    /// It was discarded, into the history.
+    Discarded,
+    /// It was cancelled, into the history.
+    Cancelled,
+}
+
+/// Which leases of a batch counted, and what became of their jobs. By id and token: a batch may hold an old and a new lease
+/// of the same job.
 #[derive(Debug, Clone, Default)]
-pub struct Acknowledged(HashMap<(i64, i64), bool>);
+pub struct Acknowledged(HashMap<(i64, i64), Became>);
 
 impl Acknowledged {
-    pub(super) fn new(leases: Vec<(i64, i64)>) -> Self {
-        Self(leases.into_iter().map(|lease| (lease, false)).collect())
-    }
-
-    pub(super) fn add(&mut self, lease: (i64, i64), discarded: bool) {
-        self.0.insert(lease, discarded);
+    pub(super) fn new(leases: impl IntoIterator<Item = ((i64, i64), Became)>) -> Self {
+        Self(leases.into_iter().collect())
     }
 
     /// Whether this job was changed.
     #[must_use]
     pub fn contains(&self, job: LeasedJobId) -> bool {
-        self.0.contains_key(&(job.id, job.token.0))
+        self.became(job).is_some()
     }
 
-    /// Whether this job was discarded.
+    /// What became of this job; `None` when its lease did not count.
     #[must_use]
-    pub fn discarded(&self, job: LeasedJobId) -> bool {
-        self.0.get(&(job.id, job.token.0)).copied().unwrap_or(false)
+    pub fn became(&self, job: LeasedJobId) -> Option<Became> {
+        self.0.get(&(job.id, job.token.0)).copied()
     }
 
     /// How many jobs were changed.

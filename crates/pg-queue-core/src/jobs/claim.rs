@@ -2,11 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde_json::{Map, Value};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::{
-    LeaseToken, LeasedJobId, Priority, QueueError, QueueTable, RequestId, WorkerId, sql,
+    LeaseToken, LeasedJobId, Priority, QueueError, QueueTable, RequestId, WorkerId,
+    errors::read_object,
+    sql,
     timestamp::{Timestamp, micros},
 };
 
@@ -39,10 +42,38 @@ pub struct ClaimedJob {
     pub created_at: SystemTime,
     /// The request that it is, if it is one.
     pub request_id: Option<RequestId>,
+    /// How long this job's attempts may run; `None` leaves it to its kind.
+    pub timeout: Option<TimeLimit>,
+    /// The words to find it by.
+    pub tags: Vec<String>,
+    /// What it carries beside its payload.
+    pub metadata: Map<String, Value>,
+}
+
+/// How long an attempt may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeLimit {
+    /// Until it ends.
+    Unlimited,
+    /// This long.
+    After(Duration),
 }
 
 /// As many columns as `claim.sql` returns.
-type Row = (i64, i16, i16, i16, String, String, Timestamp, Timestamp, Option<Uuid>);
+type Row = (
+    i64,
+    i16,
+    i16,
+    i16,
+    String,
+    String,
+    Timestamp,
+    Timestamp,
+    Option<Uuid>,
+    Option<i64>,
+    Option<Vec<String>>,
+    Option<String>,
+);
 
 /// Claims up to `limit` due jobs under `token`, those that run first first. `kinds` of `None` takes every kind.
 ///
@@ -77,7 +108,8 @@ pub async fn claim(
 }
 
 fn claimed(row: Row, token: LeaseToken) -> ClaimedJob {
-    let (id, attempt, max_attempts, priority, kind, payload, run_at, created_at, request_id) = row;
+    let (id, attempt, max_attempts, priority, kind, payload, run_at, created_at, request_id, timeout, tags, metadata) =
+        row;
     // The table's constraints keep these in range; a table that was tampered with shall not stop the claim.
     let attempt = u16::try_from(attempt).unwrap_or(u16::MAX);
     ClaimedJob {
@@ -85,9 +117,15 @@ fn claimed(row: Row, token: LeaseToken) -> ClaimedJob {
         kind,
         payload,
         max_attempts: u16::try_from(max_attempts).unwrap_or(1),
-        priority: u8::try_from(priority).ok().and_then(|p| Priority::new(p).ok()).unwrap_or(Priority::LOWEST),
+        priority: Priority::from_column(priority),
         run_at: run_at.0,
         created_at: created_at.0,
         request_id: request_id.map(RequestId::from_uuid),
+        timeout: timeout.map(|millis| match u64::try_from(millis) {
+            Ok(0) | Err(_) => TimeLimit::Unlimited,
+            Ok(millis) => TimeLimit::After(Duration::from_millis(millis)),
+        }),
+        tags: tags.unwrap_or_default(),
+        metadata: read_object(metadata.as_deref()),
     }
 }

@@ -1,9 +1,23 @@
 //! Completing jobs.
 
+use std::time::Duration;
+
 use sqlx::PgExecutor;
 
-use super::Acknowledged;
-use crate::{LeaseLost, LeasedJobId, QueueError, QueueTable, sql};
+use super::{Acknowledged, Became};
+use crate::{LeaseLost, LeasedJobId, QueueError, QueueTable, sql, timestamp::micros};
+
+/// The longest output, in bytes of JSON.
+pub const MAX_OUTPUT_BYTES: usize = 1 << 20;
+
+/// What is kept of a completed job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// For how long it is in the history.
+    pub time: Duration,
+    /// Its result, as JSON.
+    pub output: Option<String>,
+}
 
 /// Completes jobs; each is removed. Jobs that are missing from the answer have lost their lease, or their rows are
 /// locked at the moment: [`held`](super::held) tells which.
@@ -22,7 +36,29 @@ pub async fn complete(
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;
-    Ok(Acknowledged::new(done))
+    Ok(Acknowledged::new(done.into_iter().map(|lease| (lease, Became::Completed))))
+}
+
+/// Completes jobs that are kept: each goes into the history.
+///
+/// # Errors
+/// The queue is missing or the database failed.
+pub async fn complete_kept(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    jobs: &[(LeasedJobId, Kept)],
+) -> Result<Acknowledged, QueueError> {
+    let leases: Vec<LeasedJobId> = jobs.iter().map(|(id, _)| *id).collect();
+    let (ids, tokens) = super::split(&leases);
+    let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete_kept.sql"), table))
+        .bind(ids)
+        .bind(tokens)
+        .bind(jobs.iter().map(|(_, kept)| micros(kept.time)).collect::<Vec<_>>())
+        .bind(jobs.iter().map(|(_, kept)| kept.output.as_deref()).collect::<Vec<_>>())
+        .fetch_all(executor)
+        .await
+        .map_err(|error| QueueError::new(error, table))?;
+    Ok(Acknowledged::new(done.into_iter().map(|lease| (lease, Became::Completed))))
 }
 
 /// Completes one job, in the transaction of `executor` if it has one, and waits for the row if somebody has locked it.
@@ -33,13 +69,20 @@ pub async fn complete_one(
     executor: impl PgExecutor<'_>,
     table: &QueueTable,
     job: LeasedJobId,
+    kept: Option<&Kept>,
 ) -> Result<(), LeaseError> {
-    let done: Option<i64> = sqlx::query_scalar(sql::in_queue(include_str!("complete_one.sql"), table))
-        .bind(job.id)
-        .bind(job.token.0)
-        .fetch_optional(executor)
-        .await
-        .map_err(|error| QueueError::new(error, table))?;
+    let done: Option<i64> = match kept {
+        None => {
+            let statement = sqlx::query_scalar(sql::in_queue(include_str!("complete_one.sql"), table));
+            statement.bind(job.id).bind(job.token.0).fetch_optional(executor).await
+        }
+        Some(Kept { time, output }) => {
+            let statement = sqlx::query_scalar(sql::in_queue(include_str!("complete_one_kept.sql"), table));
+            let statement = statement.bind(job.id).bind(job.token.0).bind(micros(*time)).bind(output.as_deref());
+            statement.fetch_optional(executor).await
+        }
+    }
+    .map_err(|error| QueueError::new(error, table))?;
     done.map(drop).ok_or(LeaseError::Lost(LeaseLost(job)))
 }
 

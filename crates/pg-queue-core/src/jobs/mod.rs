@@ -1,43 +1,73 @@
 //! Jobs: one verb a file, each beside its statement.
 
 mod acknowledged;
+mod cancel;
 mod claim;
 mod complete;
+mod delete;
+mod end;
 mod extend;
-mod fail;
+mod filter;
+mod fold;
+mod hasten;
 mod held;
+mod list;
 mod lock;
 mod new_job;
 mod next_due;
+mod options;
+mod park;
 mod pending_count;
+mod progress;
+mod prune_unique_keys;
 mod push;
+mod push_error;
 mod push_many;
-mod release;
+mod push_outcome;
+mod push_unique;
 mod rescue;
+mod row;
+mod stats;
+mod unique;
 mod withdraw;
 
 pub use self::{
-    acknowledged::Acknowledged,
-    claim::{Claimant, ClaimedJob, claim},
-    complete::{LeaseError, complete, complete_one},
+    acknowledged::{Acknowledged, Became},
+    cancel::{Cancelling, cancel},
+    claim::{Claimant, ClaimedJob, TimeLimit, claim},
+    complete::{Kept, LeaseError, MAX_OUTPUT_BYTES, complete, complete_kept, complete_one},
+    delete::delete,
+    end::{EndedAttempt, Ending, MAX_ERROR_BYTES, end},
     extend::extend,
-    fail::{FailedAttempt, MAX_ERROR_BYTES, fail},
-    held::held,
+    filter::{JobFilter, JobState},
+    hasten::hasten,
+    held::{Held, held},
+    list::{StoredJob, get, list},
     lock::lock,
-    new_job::{
-        MAX_KIND_BYTES, MAX_PAYLOAD_BYTES, MAX_UNIQUE_KEY_BYTES, NewJob, PushError, PushOptions, PushOutcome, RAW_KIND,
-    },
+    new_job::{MAX_KIND_BYTES, MAX_PAYLOAD_BYTES, NewJob, RAW_KIND},
     next_due::next_due,
+    options::PushOptions,
+    park::{park, unpark},
     pending_count::pending_count,
+    progress::{Progress, progress},
+    prune_unique_keys::prune_unique_keys,
     push::push,
+    push_error::PushError,
     push_many::push_many,
-    release::{Release, release},
+    push_outcome::PushOutcome,
     rescue::{Rescued, discard_expired, release_orphans, rescue},
+    stats::{QueueStats, stats},
+    unique::{MAX_UNIQUE_KEY_BYTES, OnConflict, Unique, UniqueScope, UniqueUntil},
     withdraw::withdraw,
 };
-use crate::LeasedJobId;
+use crate::{JobId, LeasedJobId};
 
 /// Ids and tokens as the two arrays that statements about leases take.
 fn split(jobs: &[LeasedJobId]) -> (Vec<i64>, Vec<i64>) {
     jobs.iter().map(|job| (job.id, job.token.0)).unzip()
+}
+
+/// Ids as the array that statements about jobs take.
+fn numbers(jobs: &[JobId]) -> Vec<i64> {
+    jobs.iter().map(|job| job.get()).collect()
 }

@@ -1,45 +1,73 @@
-//! Enqueuing many jobs in one statement.
+//! Enqueuing many jobs in as few statements as it takes.
 
-use serde::Serialize;
-use sqlx::PgExecutor;
+use sqlx::{Connection, PgConnection};
 
 use super::{
-    PushError, PushOptions,
-    new_job::{RAW_KIND, to_json},
+    NewJob, PushError, PushOutcome,
+    push_unique::push_unique,
+    row::{Row, bind, fitting},
 };
-use crate::{
-    JobId, QueueError, QueueTable, sql,
-    timestamp::{Timestamp, micros},
-};
+use crate::{DatabaseError, JobId, QueueError, QueueTable, sql};
 
-/// Enqueues a job for each payload, in one statement: all or none. Answers the ids in the order of the payloads.
+/// Enqueues jobs: all or none. Answers what became of each, in their order, as if they had been enqueued one after the
+/// other. Any number is fine; more than 10,000 take more than one statement, and then a transaction.
 ///
 /// # Errors
-/// The options hold a unique key (it cannot be the same for many), a payload is too long or does not serialize, the
-/// queue is missing, or the database failed.
-pub async fn push_many<'p, P: Serialize + 'p>(
-    executor: impl PgExecutor<'_>,
+/// Those of [`push`](super::push()); an option that is out of range is an error [`InBatch`](PushError::InBatch).
+pub async fn push_many(
+    connection: &mut PgConnection,
     table: &QueueTable,
-    payloads: impl IntoIterator<Item = &'p P>,
-    options: &PushOptions,
-) -> Result<Vec<JobId>, PushError> {
-    if options.unique_key.is_some() {
-        return Err(PushError::InvalidUniqueKey);
+    jobs: &[NewJob],
+) -> Result<Vec<PushOutcome>, PushError> {
+    let checked =
+        |(position, job)| Row::new(job).map_err(|error| PushError::InBatch { position, error: Box::new(error) });
+    let rows = jobs.iter().enumerate().map(checked).collect::<Result<Vec<_>, _>>()?;
+    let (unique, plain): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|place| rows[*place].key.is_some());
+    let chunks = chunks(&rows, &plain);
+    if unique.is_empty() && chunks.len() <= 1 {
+        // One statement is a transaction by itself.
+        return write(connection, table, &rows, &chunks, &unique).await;
     }
-    let max_attempts = options.checked_max_attempts()?;
-    let payloads = payloads.into_iter().map(to_json).collect::<Result<Vec<_>, _>>()?;
-    if payloads.is_empty() {
-        return Ok(Vec::new());
+    let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    let outcomes = write(&mut transaction, table, &rows, &chunks, &unique).await?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(outcomes)
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    rows: &[Row<'_>],
+    chunks: &[&[usize]],
+    unique: &[usize],
+) -> Result<Vec<PushOutcome>, PushError> {
+    let mut outcomes = vec![None; rows.len()];
+    for chunk in chunks {
+        let written: Vec<&Row<'_>> = chunk.iter().map(|place| &rows[*place]).collect();
+        let ids: Vec<(i64,)> = bind(sqlx::query_as(sql::in_queue(include_str!("push_many.sql"), table)), &written)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|error| QueueError::new(error, table))?;
+        for (place, (id,)) in chunk.iter().zip(ids) {
+            outcomes[*place] = Some(PushOutcome::Enqueued(JobId(id)));
+        }
     }
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("push_many.sql"), table))
-        .bind(RAW_KIND)
-        .bind(payloads)
-        .bind(options.run_at.map(Timestamp))
-        .bind(micros(options.delay))
-        .bind(i16::from(options.priority.get()))
-        .bind(max_attempts)
-        .fetch_all(executor)
-        .await
-        .map_err(|error| QueueError::new(error, table))?;
-    Ok(ids.into_iter().map(JobId).collect())
+    for (place, outcome) in push_unique(connection, table, rows, unique).await? {
+        outcomes[place] = Some(outcome);
+    }
+    let told = outcomes.into_iter().map(|outcome| outcome.expect("every job was written, or is a member of a group"));
+    Ok(told.collect())
+}
+
+/// Cuts `places` into what one statement takes.
+fn chunks<'p>(rows: &[Row<'_>], places: &'p [usize]) -> Vec<&'p [usize]> {
+    let mut chunks = Vec::new();
+    let mut rest = places;
+    while !rest.is_empty() {
+        let (chunk, later) = rest.split_at(fitting(rest.iter().map(|place| &rows[*place])));
+        chunks.push(chunk);
+        rest = later;
+    }
+    chunks
 }

@@ -1,8 +1,19 @@
--- Enqueues many jobs of one kind and one policy, in the order given.
--- parameters: $1 kind, $2 payloads, $3 run_at or null for now, $4 delay in microseconds, $5 priority, $6 max_attempts
--- rows: the ids, in the order of the payloads
-insert into {queue} (kind, payload, run_at, priority, max_attempts)
-select $1, pushed.payload::json, coalesce($3, now()) + $4 * interval '1 microsecond', $5, $6
-from unnest($2::text[]) with ordinality as pushed (payload, position)
-order by pushed.position
+-- Enqueues many jobs that have no unique key, in the order given.
+-- parameters: $1 kinds, $2 payloads, $3 run_at in microseconds since 2000-01-01 UTC, or null for now, $4 delays in
+--             microseconds, $5 priorities, $6 max_attempts, $7 timeouts in milliseconds or null, $8 tags as array literals or
+--             null, $9 metadata or null, $10 request ids or null, $11 and $12 null
+-- rows: the ids, in the order of the payloads    locks: none that another producer waits for
+insert into {queue} (kind, payload, run_at, priority, max_attempts, timeout_ms, tags, metadata, request_id, unique_key,
+    unique_while_waiting)
+select
+    new.kind, new.payload::json,
+    coalesce(timestamptz '2000-01-01 00:00:00+00' + new.run_at * interval '1 microsecond', {now})
+        + new.delay * interval '1 microsecond',
+    new.priority, new.max_attempts, new.timeout_ms, new.tags::text[], new.metadata::json, new.request_id, new.unique_key,
+    new.unique_while_waiting
+from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::smallint[], $6::smallint[], $7::bigint[], $8::text[],
+        $9::text[], $10::uuid[], $11::text[], $12::boolean[])
+    with ordinality as new (kind, payload, run_at, delay, priority, max_attempts, timeout_ms, tags, metadata, request_id,
+        unique_key, unique_while_waiting, position)
+order by new.position
 returning id

@@ -2,19 +2,21 @@
 
 use sqlx::PgExecutor;
 
+use super::Became;
 use crate::{JobId, LeaseToken, QueueError, QueueTable, WorkerId, sql};
 
-/// A job that was taken from a dead worker.
+/// A job that was taken from a worker that does not run it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rescued {
     /// Which job.
     pub id: JobId,
-    /// Whether its last attempt was spent, so that it went into the history; otherwise it waits again.
-    pub discarded: bool,
+    /// What became of it: it waits again, or is in the history because its last attempt was spent or somebody wanted it
+    /// cancelled.
+    pub became: Became,
 }
 
-/// Takes up to `limit` jobs from dead workers: they go back into the queue, or into the history when their last attempt
-/// is spent. `dead` holds only workers that were declared dead; a worker that lives must not be in it.
+/// Takes up to `limit` jobs from dead workers. `dead` holds only workers that were declared dead; a worker that lives must not
+/// be in it.
 ///
 /// # Errors
 /// The queue is missing or the database failed.
@@ -24,17 +26,11 @@ pub async fn rescue(
     dead: &[WorkerId],
     limit: u32,
 ) -> Result<Vec<Rescued>, QueueError> {
-    let rows: Vec<(i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("rescue.sql"), table))
-        .bind(dead.iter().map(|id| id.0).collect::<Vec<_>>())
-        .bind(i64::from(limit))
-        .fetch_all(executor)
-        .await
-        .map_err(|error| QueueError::new(error, table))?;
-    Ok(rows.into_iter().map(|(id, discarded)| Rescued { id: JobId(id), discarded }).collect())
+    send(executor, table, dead, None, limit).await
 }
 
-/// Takes back what `worker` claimed without learning of it, because the reply to a claim was lost. `known` are the tokens
-/// of everything that it knows it holds. No claim of this worker may be in flight.
+/// Takes back up to `limit` jobs that `worker` claimed without learning of it, because the reply to a claim was lost. `known`
+/// are the tokens of everything that it knows it holds. No claim of this worker may be in flight.
 ///
 /// # Errors
 /// The queue is missing or the database failed.
@@ -43,22 +39,47 @@ pub async fn release_orphans(
     table: &QueueTable,
     worker: WorkerId,
     known: &[LeaseToken],
-) -> Result<Vec<JobId>, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("release_orphans.sql"), table))
-        .bind(worker.0)
-        .bind(known.iter().map(|token| token.0).collect::<Vec<_>>())
+    limit: u32,
+) -> Result<Vec<Rescued>, QueueError> {
+    send(executor, table, &[worker], Some(known), limit).await
+}
+
+async fn send(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    workers: &[WorkerId],
+    known: Option<&[LeaseToken]>,
+    limit: u32,
+) -> Result<Vec<Rescued>, QueueError> {
+    let known: Option<Vec<i64>> = known.map(|tokens| tokens.iter().map(|token| token.0).collect());
+    let rows: Vec<(i64, String)> = sqlx::query_as(sql::in_queue(include_str!("rescue.sql"), table))
+        .bind(workers.iter().map(|id| id.0).collect::<Vec<_>>())
+        .bind(known.as_deref())
+        .bind(i64::from(limit))
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;
-    Ok(ids.into_iter().map(JobId).collect())
+    let back = if known.is_some() { Became::Released } else { Became::Retried };
+    let became = |ending: &str| match ending {
+        "discard" => Became::Discarded,
+        "cancel" => Became::Cancelled,
+        _ => back,
+    };
+    Ok(rows.into_iter().map(|(id, ending)| Rescued { id: JobId(id), became: became(&ending) }).collect())
 }
 
-/// Discards jobs whose hand-driven consumer let the lease of their last attempt run out. Answers which.
+/// Discards up to `limit` jobs whose hand-driven consumer let the lease of their last attempt run out, and cancels those that
+/// are to be cancelled. Answers which.
 ///
 /// # Errors
 /// The queue is missing or the database failed.
-pub async fn discard_expired(executor: impl PgExecutor<'_>, table: &QueueTable) -> Result<Vec<JobId>, QueueError> {
+pub async fn discard_expired(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    limit: u32,
+) -> Result<Vec<JobId>, QueueError> {
     let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("discard_expired.sql"), table))
+        .bind(i64::from(limit))
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;

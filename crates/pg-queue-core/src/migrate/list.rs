@@ -49,4 +49,5 @@ pub const MIGRATIONS: &[Migration] = migrations![
     5 "0005" "push",
     6 "0006" "cache",
     7 "0007" "replies",
+    8 "0008" "unique_keys",
 ];

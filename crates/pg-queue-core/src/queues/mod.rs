@@ -4,8 +4,15 @@ mod create;
 mod drop;
 mod exists;
 mod list;
+mod settings;
 
-pub use self::{create::create, drop::drop, exists::exists, list::list};
+pub use self::{
+    create::create,
+    drop::drop,
+    exists::exists,
+    list::list,
+    settings::{QueueSettings, keep, limit, pause, settings},
+};
 use crate::{DatabaseError, QueueName, QueueTable};
 
 /// Why a queue was not made or not dropped.

@@ -96,6 +96,17 @@ pub async fn observe(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<V
         .collect())
 }
 
+/// The timeline of the server's log: another one after every failover, the same after a restart.
+///
+/// # Errors
+/// The database failed, or does not tell: a service that hides its log from its users.
+pub async fn timeline(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<String, DatabaseError> {
+    sqlx::query_scalar(include_str!("timeline.sql"))
+        .fetch_one(executor)
+        .await
+        .map_err(|error| DatabaseError::new(error, schema))
+}
+
 /// Declares a worker dead if it has not beaten since `beat` was read. Answers whether this call did it.
 ///
 /// # Errors

@@ -4,6 +4,6 @@ mod liveness;
 mod waiting;
 
 pub use self::{
-    liveness::{Observed, Registration, beat, declare_dead, observe, prune, register, retire},
+    liveness::{Observed, Registration, beat, declare_dead, observe, prune, register, retire, timeline},
     waiting::{unwait, wait},
 };

@@ -101,7 +101,7 @@ async fn eight_claimers_share_jobs_of_three_priorities_and_none_gets_one_twice()
     let emails = db.queue("emails").await;
     for priority in [0, 5, 9] {
         let options = PushOptions::default().priority(Priority::new(priority).unwrap());
-        jobs::push_many(&db.pool, &emails, &vec![1; JOBS / 3], &options).await.unwrap();
+        db.push_many(&emails, &vec![1; JOBS / 3], &options).await;
     }
     let mut claimers = JoinSet::new();
     for claimer in 0_u32..8 {
@@ -161,7 +161,7 @@ async fn an_expired_last_attempt_is_not_claimed_but_discarded_with_the_reason() 
     let options = PushOptions::default().max_attempts(2);
     let id = db.push_with(&emails, "send", options).await;
     db.claim_and_let_expire(&emails).await;
-    assert!(jobs::discard_expired(&db.pool, &emails).await.unwrap().is_empty());
+    assert!(jobs::discard_expired(&db.pool, &emails, 10).await.unwrap().is_empty());
     db.claim_and_let_expire(&emails).await;
     assert!(db.claim(&emails, 1).await.is_empty());
     // One whose lease stands, one that waits, and one of a worker are left alone.
@@ -171,8 +171,8 @@ async fn an_expired_last_attempt_is_not_claimed_but_discarded_with_the_reason() 
     db.claim_as(&emails, Claimant::Worker(WorkerId::random()), 1).await;
     db.push_with(&emails, "send", PushOptions::default().max_attempts(1)).await;
 
-    assert_eq!(jobs::discard_expired(&db.pool, &emails).await.unwrap(), [id]);
-    assert!(jobs::discard_expired(&db.pool, &emails).await.unwrap().is_empty());
+    assert_eq!(jobs::discard_expired(&db.pool, &emails, 10).await.unwrap(), [id]);
+    assert!(jobs::discard_expired(&db.pool, &emails, 10).await.unwrap().is_empty());
     let row: (i64, String, i16, String) = sqlx::query_as(
         "select id, state, attempt, errors->-1->>'error' from pg_queue_history where queue = 'emails' and kind = 'send'",
     )
@@ -193,10 +193,12 @@ async fn a_claim_from_a_missing_queue_says_so() {
 }
 
 #[tokio::test]
-async fn a_claim_is_a_hot_update() {
+async fn a_claim_is_a_hot_update_whatever_the_size_of_the_payload() {
     let db = database().await;
     let emails = db.queue("emails").await;
-    jobs::push_many(&db.pool, &emails, &vec!["a".repeat(120); 2000], &PushOptions::default()).await.unwrap();
+    for size in [8, 120, 900, 1900] {
+        db.push_many(&emails, &vec!["a".repeat(size); 500], &PushOptions::default()).await;
+    }
     // Statistics arrive when the session that made them ends.
     let mut connection = db.connect().await;
     let mut claimed = 0;

@@ -2,17 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use pg_queue_core::{
-    LeasedJobId,
-    jobs::{self, FailedAttempt, MAX_ERROR_BYTES, PushOptions},
-};
+use pg_queue_core::jobs::{self, Became, Ending, MAX_ERROR_BYTES, PushOptions};
 use serde_json::Value;
 
-use crate::support::{Db, LONG, database};
-
-fn failed(id: LeasedJobId, error: &str) -> FailedAttempt {
-    FailedAttempt { id, error: error.to_owned(), delay: Duration::ZERO, discard: false }
-}
+use crate::support::{Db, LONG, database, failed, given_up};
 
 async fn errors(db: &Db, query: &'static str) -> Vec<(i64, String)> {
     let errors: Value = sqlx::query_scalar(query).fetch_one(&db.pool).await.unwrap();
@@ -34,9 +27,9 @@ async fn a_failed_job_waits_for_its_delay_and_keeps_the_error() {
     db.push(&emails, "send").await;
     let job = db.claim(&emails, 1).await.remove(0);
     let mut attempt = failed(job.id, "no route");
-    attempt.delay = LONG;
-    let ended = jobs::fail(&db.pool, &emails, &[attempt]).await.unwrap();
-    assert!(ended.contains(job.id) && !ended.discarded(job.id));
+    attempt.ending = Ending::Retry(LONG);
+    let ended = jobs::end(&db.pool, &emails, &[attempt]).await.unwrap();
+    assert!(ended.became(job.id) == Some(Became::Retried));
     assert!(db.claim(&emails, 1).await.is_empty());
     assert!(jobs::next_due(&db.pool, &emails).await.unwrap().unwrap() > LONG / 2);
     assert_eq!(errors(&db, "select errors from queue_emails").await, [(1, "no route".to_owned())]);
@@ -51,8 +44,8 @@ async fn the_last_attempt_is_discarded_into_the_history_with_all_errors() {
     let id = db.push_with(&emails, "send", options).await;
     for number in 1..=3 {
         let job = db.claim(&emails, 1).await.remove(0);
-        let ended = jobs::fail(&db.pool, &emails, &[failed(job.id, &format!("error {number}"))]).await.unwrap();
-        assert_eq!(ended.discarded(job.id), number == 3);
+        let ended = jobs::end(&db.pool, &emails, &[failed(job.id, &format!("error {number}"))]).await.unwrap();
+        assert_eq!(ended.became(job.id), Some(if number == 3 { Became::Discarded } else { Became::Retried }));
     }
     assert_eq!(db.count("select count(*) from queue_emails").await, 0);
     let row: (i64, String, i16, i16, i16, String, String, String, String) = sqlx::query_as(
@@ -78,9 +71,9 @@ async fn a_batch_is_answered_job_by_job() {
     }
     let claimed = db.claim(&emails, 10).await;
     let mut attempts: Vec<_> = claimed.iter().map(|job| failed(job.id, "x")).collect();
-    attempts[1].discard = true;
-    let ended = jobs::fail(&db.pool, &emails, &attempts).await.unwrap();
-    let discarded: Vec<bool> = claimed.iter().map(|job| ended.discarded(job.id)).collect();
+    attempts[1].ending = Ending::Discard;
+    let ended = jobs::end(&db.pool, &emails, &attempts).await.unwrap();
+    let discarded: Vec<bool> = claimed.iter().map(|job| ended.became(job.id) == Some(Became::Discarded)).collect();
     assert_eq!((ended.len(), discarded), (3, vec![true, true, false]));
     assert_eq!(db.count("select count(*) from pg_queue_history").await, 2);
     assert_eq!(jobs::pending_count(&db.pool, &emails).await.unwrap(), 1);
@@ -92,9 +85,8 @@ async fn the_same_job_twice_in_a_batch_is_ended_once() {
     let emails = db.queue("emails").await;
     db.push(&emails, "send").await;
     let job = db.claim(&emails, 1).await.remove(0);
-    let mut discard = failed(job.id, "x");
-    discard.discard = true;
-    let ended = jobs::fail(&db.pool, &emails, &[discard.clone(), discard]).await.unwrap();
+    let discard = given_up(job.id, "x");
+    let ended = jobs::end(&db.pool, &emails, &[discard.clone(), discard]).await.unwrap();
     assert_eq!(ended.len(), 1);
     assert_eq!(db.count("select count(*) from pg_queue_history").await, 1);
 }
@@ -113,7 +105,7 @@ async fn an_error_of_any_length_with_any_character_is_kept() {
     db.push(&emails, "send").await;
     for text in &texts {
         let job = db.claim(&emails, 1).await.remove(0);
-        assert_eq!(jobs::fail(&db.pool, &emails, &[failed(job.id, text)]).await.unwrap().len(), 1);
+        assert_eq!(jobs::end(&db.pool, &emails, &[failed(job.id, text)]).await.unwrap().len(), 1);
     }
     let errors: Vec<_> =
         errors(&db, "select errors from queue_emails").await.into_iter().map(|(_, error)| error).collect();
@@ -127,7 +119,7 @@ async fn the_last_hundred_errors_are_kept() {
     db.push_with(&emails, "send", PushOptions::default().max_attempts(1000)).await;
     for number in 1..=103 {
         let job = db.claim(&emails, 1).await.remove(0);
-        jobs::fail(&db.pool, &emails, &[failed(job.id, &number.to_string())]).await.unwrap();
+        jobs::end(&db.pool, &emails, &[failed(job.id, &number.to_string())]).await.unwrap();
     }
     let expected: Vec<_> = (4..=103).map(|number| (number, number.to_string())).collect();
     assert_eq!(errors(&db, "select errors from queue_emails").await, expected);

@@ -1,12 +1,14 @@
 //! The history's partitions: a week ahead, gone after their time, and never missed.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use pg_queue_core::{
     history,
-    jobs::{self, FailedAttempt, PushOptions},
+    jobs::{self, PushOptions},
 };
 
-use crate::support::{Db, database};
+use crate::support::{Db, database, given_up};
 
 /// The days that have a partition, counted from today in UTC.
 async fn days(db: &Db) -> Vec<i32> {
@@ -23,22 +25,17 @@ async fn days(db: &Db) -> Vec<i32> {
 async fn discard(db: &Db) {
     let emails = db.queue("emails").await;
     db.push_with(&emails, "send", PushOptions::default().max_attempts(1)).await;
-    let attempt = FailedAttempt {
-        id: db.claim(&emails, 1).await.remove(0).id,
-        error: "no".to_owned(),
-        delay: std::time::Duration::ZERO,
-        discard: true,
-    };
-    assert_eq!(jobs::fail(&db.pool, &emails, &[attempt]).await.unwrap().len(), 1);
+    let attempt = given_up(db.claim(&emails, 1).await.remove(0).id, "no");
+    assert_eq!(jobs::end(&db.pool, &emails, &[attempt]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn today_and_the_next_seven_days_have_partitions_however_often_it_is_asked() {
+async fn every_day_until_which_jobs_are_kept_has_a_partition_however_often_it_is_asked() {
     let db = database().await;
-    let week: Vec<i32> = (0..=7).collect();
+    let week: Vec<i32> = (0..=8).collect();
     assert_eq!(days(&db).await, week);
-    history::maintain(&db.pool, &db.schema).await.unwrap();
-    for done in join_all((0..8).map(|_| history::maintain(&db.pool, &db.schema))).await {
+    history::maintain(&db.pool, &db.schema, Duration::ZERO).await.unwrap();
+    for done in join_all((0..8).map(|_| history::maintain(&db.pool, &db.schema, Duration::ZERO))).await {
         done.unwrap();
     }
     assert_eq!(days(&db).await, week);
@@ -67,8 +64,8 @@ async fn the_days_are_those_of_utc_wherever_the_session_is() {
         .execute(&mut connection)
         .await
         .unwrap();
-        history::maintain(&mut connection, &db.schema).await.unwrap();
-        assert_eq!(days(&db).await, (0..=7).collect::<Vec<_>>(), "{zone}");
+        history::maintain(&mut connection, &db.schema, Duration::ZERO).await.unwrap();
+        assert_eq!(days(&db).await, (0..=8).collect::<Vec<_>>(), "{zone}");
         let bounds: Vec<String> = sqlx::query_scalar(
             "select pg_get_expr(relpartbound, oid) from pg_class
              where relname = 'pg_queue_history_' || to_char(now() at time zone 'utc', 'YYYYMMDD')",
@@ -88,49 +85,62 @@ async fn a_partition_has_what_the_history_has() {
     let indexes = format!("select indexdef from pg_indexes where tablename = {today} order by 1");
     let found: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(indexes)).fetch_all(&db.pool).await.unwrap();
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found.iter().any(|index| index.contains("UNIQUE") && index.ends_with("(id, finished_at)")), "{found:?}");
-    assert!(found.iter().any(|index| index.ends_with("(queue, state, finished_at)")), "{found:?}");
+    assert!(found.iter().any(|index| index.contains("UNIQUE") && index.ends_with("(id, keep_until)")), "{found:?}");
+    assert!(found.iter().any(|index| index.ends_with("(queue, state, finished_at, id)")), "{found:?}");
 }
 
 #[tokio::test]
-async fn old_days_are_dropped_and_the_default_partition_is_pruned() {
+async fn days_that_are_over_are_dropped_and_the_default_partition_is_pruned() {
     let db = database().await;
     sqlx::raw_sql(
         "do $$ declare day date; begin
-            foreach day in array array[current_date - 7, current_date - 9, current_date - 100] loop
+            foreach day in array array[current_date - 1, current_date - 2, current_date - 100] loop
                 execute format('create table %I partition of pg_queue_history for values from (%L) to (%L)',
                     'pg_queue_history_' || to_char(day, 'YYYYMMDD'), day, day + 1);
             end loop;
         end $$;
-        insert into pg_queue_history (id, finished_at, run_at, created_at, priority, attempt, max_attempts, state, queue, kind, payload)
-        select n, now() - n * interval '1 day', now(), now(), 5, 1, 1, 'discarded', 'emails', 'send', '1'
-        from unnest(array[3, 6, 7, 8, 9, 50, 100]) as n",
+        insert into pg_queue_history
+            (id, keep_until, run_at, created_at, priority, attempt, max_attempts, state, queue, kind, payload)
+        select n, now() + n * interval '1 day', now(), now(), 5, 1, 1, 'discarded', 'emails', 'send', '1'
+        from unnest(array[-100, -50, -2, -1, 0.0001, 3, 8, 50]) as n",
     )
     .execute(&db.pool)
     .await
     .unwrap();
-    assert_eq!(db.count("select count(*) from pg_queue_history_default").await, 4);
-    history::maintain(&db.pool, &db.schema).await.unwrap();
-    assert_eq!(days(&db).await, [-7, 0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(db.count("select count(*) from pg_queue_history_default").await, 2);
+    history::maintain(&db.pool, &db.schema, Duration::ZERO).await.unwrap();
+    assert_eq!(days(&db).await, (0..=8).collect::<Vec<_>>());
     let left: Vec<i64> =
         sqlx::query_scalar("select id from pg_queue_history order by id").fetch_all(&db.pool).await.unwrap();
-    assert_eq!(left, [3, 6, 7]);
+    assert_eq!(left, [0, 3, 8, 50]);
+}
+
+#[tokio::test]
+async fn days_are_made_for_as_long_as_anything_is_kept() {
+    let db = database().await;
+    let day = Duration::from_secs(24 * 3600);
+    history::maintain(&db.pool, &db.schema, 30 * day).await.unwrap();
+    assert_eq!(days(&db).await, (0..=30).collect::<Vec<_>>());
+    // Not for ever: what is kept for years is in the default partition.
+    history::maintain(&db.pool, &db.schema, 10_000 * day).await.unwrap();
+    assert_eq!(days(&db).await, (0..=400).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn a_missing_day_does_not_stop_a_job_from_finishing() {
     let db = database().await;
-    let today: String =
-        sqlx::query_scalar("select 'pg_queue_history_' || to_char(now() at time zone 'utc', 'YYYYMMDD')")
-            .fetch_one(&db.pool)
-            .await
-            .unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(format!("drop table {today}"))).execute(&db.pool).await.unwrap();
+    let last: String = sqlx::query_scalar(
+        "select 'pg_queue_history_' || to_char(now() at time zone 'utc' + interval '7 days', 'YYYYMMDD')",
+    )
+    .fetch_one(&db.pool)
+    .await
+    .unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(format!("drop table {last}"))).execute(&db.pool).await.unwrap();
     discard(&db).await;
     assert_eq!(db.count("select count(*) from pg_queue_history_default").await, 1);
-    // Today stays in the default partition, and the days to come are made all the same.
-    history::maintain(&db.pool, &db.schema).await.unwrap();
-    assert_eq!(days(&db).await, (1..=7).collect::<Vec<_>>());
+    // That day stays in the default partition, and the others are made all the same.
+    history::maintain(&db.pool, &db.schema, Duration::ZERO).await.unwrap();
+    assert_eq!(days(&db).await, [0, 1, 2, 3, 4, 5, 6, 8]);
     discard(&db).await;
     assert_eq!(db.count("select count(*) from pg_queue_history").await, 2);
 }
@@ -140,7 +150,7 @@ async fn days_are_made_beside_an_open_completion_without_waiting_for_it() {
     let db = database().await;
     let emails = db.queue("emails").await;
     sqlx::raw_sql(
-        "do $$ begin execute format('drop table pg_queue_history_%s', to_char(current_date + 7, 'YYYYMMDD')); end $$",
+        "do $$ begin execute format('drop table pg_queue_history_%s', to_char(current_date + 3, 'YYYYMMDD')); end $$",
     )
     .execute(&db.pool)
     .await
@@ -148,9 +158,8 @@ async fn days_are_made_beside_an_open_completion_without_waiting_for_it() {
     db.push_with(&emails, "send", PushOptions::default().max_attempts(1)).await;
     let job = db.claim(&emails, 1).await.remove(0);
     let mut open = db.pool.begin().await.unwrap();
-    let attempt = FailedAttempt { id: job.id, error: "no".to_owned(), delay: std::time::Duration::ZERO, discard: true };
-    jobs::fail(&mut *open, &emails, &[attempt]).await.unwrap();
-    history::maintain(&db.pool, &db.schema).await.unwrap();
+    jobs::end(&mut *open, &emails, &[given_up(job.id, "no")]).await.unwrap();
+    history::maintain(&db.pool, &db.schema, Duration::ZERO).await.unwrap();
     open.commit().await.unwrap();
-    assert_eq!(days(&db).await, (0..=7).collect::<Vec<_>>());
+    assert_eq!(days(&db).await, (0..=8).collect::<Vec<_>>());
 }

@@ -1,21 +1,11 @@
 //! Leases: whoever lost one changes nothing, and is told.
 
-use std::time::Duration;
-
 use pg_queue_core::{
-    LeasedJobId, QueueTable, WorkerId,
-    jobs::{self, Claimant, ClaimedJob, FailedAttempt, LeaseError, PushOptions, Release},
+    QueueTable, WorkerId,
+    jobs::{self, Claimant, ClaimedJob, EndedAttempt, Ending, LeaseError, PushOptions},
 };
 
-use crate::support::{Db, LONG, database, until};
-
-fn failed(id: LeasedJobId, error: &str) -> FailedAttempt {
-    FailedAttempt { id, error: error.to_owned(), delay: Duration::ZERO, discard: false }
-}
-
-fn given_back(id: LeasedJobId) -> Release {
-    Release { id, delay: None, error: None }
-}
+use crate::support::{Db, LONG, database, failed, given_back, given_up, until};
 
 /// A job whose lease passed from the first to the second claim.
 async fn passed_on(db: &Db, queue: &QueueTable) -> (ClaimedJob, ClaimedJob) {
@@ -38,19 +28,20 @@ async fn a_lost_lease_changes_nothing_and_is_told() {
     let (stale, live) = passed_on(&db, &emails).await;
     let before = row(&db).await;
     assert!(jobs::complete(&db.pool, &emails, &[stale.id]).await.unwrap().is_empty());
-    assert!(jobs::fail(&db.pool, &emails, &[failed(stale.id, "x")]).await.unwrap().is_empty());
-    assert!(jobs::release(&db.pool, &emails, &[given_back(stale.id)]).await.unwrap().is_empty());
+    assert!(jobs::end(&db.pool, &emails, &[failed(stale.id, "x")]).await.unwrap().is_empty());
+    assert!(jobs::end(&db.pool, &emails, &[given_back(stale.id)]).await.unwrap().is_empty());
     assert!(jobs::held(&db.pool, &emails, &[stale.id]).await.unwrap().is_empty());
-    for lost in
-        [jobs::extend(&db.pool, &emails, stale.id, LONG).await, jobs::complete_one(&db.pool, &emails, stale.id).await]
-    {
+    for lost in [
+        jobs::extend(&db.pool, &emails, stale.id, LONG).await,
+        jobs::complete_one(&db.pool, &emails, stale.id, None).await,
+    ] {
         assert!(matches!(lost, Err(LeaseError::Lost(lost)) if lost.0 == stale.id));
     }
     assert_eq!(row(&db).await, before);
     let both = [stale.id, live.id];
     assert!(jobs::held(&db.pool, &emails, &both).await.unwrap().contains(live.id));
     assert_eq!(jobs::complete(&db.pool, &emails, &both).await.unwrap().len(), 1);
-    assert!(matches!(jobs::complete_one(&db.pool, &emails, live.id).await, Err(LeaseError::Lost(_))));
+    assert!(matches!(jobs::complete_one(&db.pool, &emails, live.id, None).await, Err(LeaseError::Lost(_))));
 }
 
 #[tokio::test]
@@ -88,8 +79,8 @@ async fn rows_locked_by_others_are_skipped_and_held_tells_them_from_lost_ones() 
         .unwrap();
     let all = [lost.id, locked.id, free.id];
     // All of these return although the other transaction never ends.
-    assert_eq!(jobs::release(&db.pool, &emails, &[given_back(locked.id)]).await.unwrap().len(), 0);
-    assert_eq!(jobs::fail(&db.pool, &emails, &[failed(locked.id, "x")]).await.unwrap().len(), 0);
+    assert_eq!(jobs::end(&db.pool, &emails, &[given_back(locked.id)]).await.unwrap().len(), 0);
+    assert_eq!(jobs::end(&db.pool, &emails, &[failed(locked.id, "x")]).await.unwrap().len(), 0);
     let done = jobs::complete(&db.pool, &emails, &all).await.unwrap();
     assert!(done.contains(free.id));
     assert_eq!(done.len(), 1);
@@ -107,11 +98,11 @@ async fn completing_in_a_transaction_goes_with_it() {
     db.push(&emails, "send").await;
     let job = db.claim(&emails, 1).await.remove(0);
     let mut transaction = db.pool.begin().await.unwrap();
-    jobs::complete_one(&mut *transaction, &emails, job.id).await.unwrap();
+    jobs::complete_one(&mut *transaction, &emails, job.id, None).await.unwrap();
     transaction.rollback().await.unwrap();
     assert_eq!(jobs::held(&db.pool, &emails, &[job.id]).await.unwrap().len(), 1);
     let mut transaction = db.pool.begin().await.unwrap();
-    jobs::complete_one(&mut *transaction, &emails, job.id).await.unwrap();
+    jobs::complete_one(&mut *transaction, &emails, job.id, None).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(db.count("select count(*) from queue_emails").await, 0);
 }
@@ -127,7 +118,7 @@ async fn completing_one_waits_for_the_row() {
     sqlx::query("update queue_emails set errors = '[]'").execute(&mut *open).await.unwrap();
     let completing = tokio::spawn({
         let (pool, emails) = (db.pool.clone(), emails.clone());
-        async move { jobs::complete_one(&pool, &emails, job.id).await }
+        async move { jobs::complete_one(&pool, &emails, job.id, None).await }
     });
     crate::support::wait_for_lock(&db, "transactionid").await;
     open.commit().await.unwrap();
@@ -138,7 +129,7 @@ async fn completing_one_waits_for_the_row() {
 async fn a_row_that_changes_beside_a_batch_is_completed_once_and_never_lost() {
     let db = database().await;
     let emails = db.queue("emails").await;
-    jobs::push_many(&db.pool, &emails, &vec![1; 200], &PushOptions::default()).await.unwrap();
+    db.push_many(&emails, &vec![1; 200], &PushOptions::default()).await;
     let claimed: Vec<_> = db.claim(&emails, 200).await.into_iter().map(|job| job.id).collect();
     // Somebody who writes to the same rows all the time: progress, a cancel flag, a vacuum's freezing.
     let writer = tokio::spawn({
@@ -159,9 +150,8 @@ async fn a_row_that_changes_beside_a_batch_is_completed_once_and_never_lost() {
             let done = match left[0].job_id().get() % 2 {
                 0 => jobs::complete(&db.pool, &emails, &left).await.unwrap(),
                 _ => {
-                    let mut attempts: Vec<_> = left.iter().map(|&id| failed(id, "x")).collect();
-                    attempts.iter_mut().for_each(|attempt| attempt.discard = true);
-                    jobs::fail(&db.pool, &emails, &attempts).await.unwrap()
+                    let attempts: Vec<_> = left.iter().map(|&id| given_up(id, "x")).collect();
+                    jobs::end(&db.pool, &emails, &attempts).await.unwrap()
                 }
             };
             left.retain(|&id| !done.contains(id));
@@ -182,11 +172,11 @@ async fn giving_back_does_not_cost_the_attempt_and_keeps_the_place() {
     let (one, two) = (db.push(&emails, "send").await, db.push(&emails, "send").await);
     let first = db.claim(&emails, 1).await.remove(0);
     assert_eq!(first.id.job_id(), one);
-    assert_eq!(jobs::release(&db.pool, &emails, &[given_back(first.id)]).await.unwrap().len(), 1);
+    assert_eq!(jobs::end(&db.pool, &emails, &[given_back(first.id)]).await.unwrap().len(), 1);
     let again = db.claim(&emails, 1).await.remove(0);
     assert_eq!((again.id.job_id(), again.id.attempt(), again.run_at), (one, 1, first.run_at));
-    let snooze = Release { id: again.id, delay: Some(LONG), error: Some("no such kind".to_owned()) };
-    assert_eq!(jobs::release(&db.pool, &emails, &[snooze]).await.unwrap().len(), 1);
+    let snooze = EndedAttempt { ending: Ending::Release(Some(LONG)), ..failed(again.id, "no such kind") };
+    assert_eq!(jobs::end(&db.pool, &emails, &[snooze]).await.unwrap().len(), 1);
     assert_eq!(db.claim(&emails, 10).await[0].id.job_id(), two);
     assert!(jobs::next_due(&db.pool, &emails).await.unwrap().unwrap() > LONG / 2);
     let note: String = sqlx::query_scalar("select errors->0->>'error' from queue_emails where attempt = 0")
@@ -203,7 +193,7 @@ async fn only_a_job_that_nobody_has_claimed_can_be_withdrawn() {
     let id = db.push(&emails, "send").await;
     let job = db.claim(&emails, 1).await.remove(0);
     assert!(!jobs::withdraw(&db.pool, &emails, id).await.unwrap());
-    jobs::release(&db.pool, &emails, &[given_back(job.id)]).await.unwrap();
+    jobs::end(&db.pool, &emails, &[given_back(job.id)]).await.unwrap();
     assert!(jobs::withdraw(&db.pool, &emails, id).await.unwrap());
     assert!(!jobs::withdraw(&db.pool, &emails, id).await.unwrap());
 }
@@ -217,11 +207,11 @@ async fn of_two_leases_of_one_job_in_one_batch_only_the_live_one_counts() {
     let (stale, live) = passed_on(&db, &emails).await;
     let held = jobs::held(&db.pool, &emails, &[stale.id, live.id]).await.unwrap();
     assert!(held.contains(live.id) && !held.contains(stale.id));
-    let ended = jobs::fail(&db.pool, &emails, &[failed(stale.id, "old"), failed(live.id, "new")]).await.unwrap();
+    let ended = jobs::end(&db.pool, &emails, &[failed(stale.id, "old"), failed(live.id, "new")]).await.unwrap();
     assert!(ended.contains(live.id) && !ended.contains(stale.id));
 
     let (stale, live) = (live, db.claim(&emails, 1).await.remove(0));
-    let given = jobs::release(&db.pool, &emails, &[given_back(stale.id), given_back(live.id)]).await.unwrap();
+    let given = jobs::end(&db.pool, &emails, &[given_back(stale.id), given_back(live.id)]).await.unwrap();
     assert!(given.contains(live.id) && !given.contains(stale.id));
 
     let (stale, live) = (live, db.claim(&emails, 1).await.remove(0));

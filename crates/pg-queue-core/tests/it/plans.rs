@@ -12,9 +12,10 @@ type Case = (&'static str, &'static str, &'static str);
 const WALKS: &[Case] = &[
     ("jobs/claim.sql", "bigint, bigint, bigint, text[], bigint", "1, 2, 3, null, 100"),
     ("jobs/claim.sql", "bigint, bigint, bigint, text[], bigint", "1, 2, 3, '{send}', 100"),
-    ("jobs/rescue.sql", "bigint[], bigint", "'{1,2}', 100"),
-    ("jobs/release_orphans.sql", "bigint, bigint[]", "1, '{2}'"),
-    ("jobs/discard_expired.sql", "", ""),
+    ("jobs/rescue.sql", "bigint[], bigint[], bigint", "'{1,2}', null, 100"),
+    ("jobs/rescue.sql", "bigint[], bigint[], bigint", "'{1}', '{2}', 100"),
+    ("jobs/discard_expired.sql", "bigint", "100"),
+    ("jobs/park.sql", "text[], bigint", "'{send}', 100"),
     ("jobs/next_due.sql", "", ""),
 ];
 
@@ -22,13 +23,25 @@ const WALKS: &[Case] = &[
 const BY_ID: &[Case] = &[
     ("jobs/complete.sql", "bigint[], bigint[]", "{ids}, {ids}"),
     ("jobs/complete_one.sql", "bigint, bigint", "1, 2"),
-    ("jobs/fail.sql", "bigint[], bigint[], text[], bigint[], boolean[]", "{ids}, {ids}, '{}', '{}', '{}'"),
-    ("jobs/release.sql", "bigint[], bigint[], bigint[], text[]", "{ids}, {ids}, '{}', '{}'"),
+    ("jobs/complete_kept.sql", "bigint[], bigint[], bigint[], text[]", "{ids}, {ids}, {ids}, '{}'"),
+    ("jobs/complete_one_kept.sql", "bigint, bigint, bigint, text", "1, 2, 3, null"),
+    ("jobs/end.sql", "bigint[], bigint[], text[], bigint[], text[], bigint[]", "{ids}, {ids}, '{}', '{}', '{}', '{}'"),
     ("jobs/held.sql", "bigint[], bigint[]", "{ids}, {ids}"),
+    ("jobs/progress.sql", "bigint[], bigint[], real[], text[]", "{ids}, {ids}, '{}', '{}'"),
+    ("jobs/cancel.sql", "bigint[], text", "{ids}, null"),
+    ("jobs/delete.sql", "bigint[]", "{ids}"),
+    ("jobs/hasten.sql", "bigint[]", "{ids}"),
+    ("jobs/get.sql", "bigint", "1"),
     ("jobs/extend.sql", "bigint, bigint, bigint", "1, 2, 3"),
     ("jobs/withdraw.sql", "bigint", "1"),
-    ("jobs/find_unique.sql", "text", "'k'"),
+    ("jobs/find_unique.sql", "text[]", "'{k,l}'"),
+    ("jobs/overwrite.sql", OVERWRITE, OVERWRITTEN),
 ];
+
+const OVERWRITE: &str =
+    "text[], text[], bigint[], bigint[], smallint[], smallint[], bigint[], text[], text[], uuid[], text[],
+    boolean[], bigint[], bigint[]";
+const OVERWRITTEN: &str = "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', {ids}";
 
 const MODES: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
 

@@ -9,7 +9,7 @@ use pg_queue_core::{
 };
 use sqlx::Connection;
 
-use crate::support::{Db, database, table, wait_for_lock};
+use crate::support::{Db, database, raw_jobs, table, wait_for_lock};
 
 async fn push(db: &Db, queue: &str, options: PushOptions) -> Result<PushOutcome, PushError> {
     let mut job = NewJob::new("send", &1).unwrap();
@@ -160,7 +160,7 @@ async fn many_keep_their_order_and_answer_their_ids_in_it() {
     let emails = db.queue("emails").await;
     let payloads: Vec<i32> = (0..5000).collect();
     let options = PushOptions::default().priority(Priority::HIGHEST).max_attempts(2);
-    let ids = jobs::push_many(&db.pool, &emails, &payloads, &options).await.unwrap();
+    let ids = db.push_many(&emails, &payloads, &options).await;
     assert!(ids.is_sorted_by(|a, b| a < b));
     let claimed = db.claim(&emails, 5000).await;
     let seen: Vec<(JobId, i32)> =
@@ -175,16 +175,16 @@ async fn many_are_all_or_none_and_none_is_nothing() {
     let emails = db.queue("emails").await;
     let mut connection = db.connect().await;
     let mut transaction = connection.begin().await.unwrap();
-    jobs::push_many(&mut *transaction, &emails, &[1, 2], &PushOptions::default()).await.unwrap();
+    let two = raw_jobs(&[1, 2], &PushOptions::default());
+    jobs::push_many(&mut transaction, &emails, &two).await.unwrap();
     transaction.rollback().await.unwrap();
-    let none: [i32; 0] = [];
-    assert!(jobs::push_many(&mut connection, &emails, &none, &PushOptions::default()).await.unwrap().is_empty());
+    assert!(jobs::push_many(&mut connection, &emails, &[]).await.unwrap().is_empty());
+    let mut bad = two.clone();
+    bad[1].options = PushOptions::default().max_attempts(0);
+    let refused = jobs::push_many(&mut connection, &emails, &bad).await.unwrap_err();
+    assert_eq!(refused.to_string(), "job 1 of the batch, counted from 0: max_attempts 0 is out of range: 1 to 32767");
     assert!(matches!(
-        jobs::push_many(&mut connection, &emails, &[1, 2], &unique("k")).await,
-        Err(PushError::InvalidUniqueKey)
-    ));
-    assert!(matches!(
-        jobs::push_many(&mut connection, &table("nowhere"), &[1], &PushOptions::default()).await,
+        jobs::push_many(&mut connection, &table("nowhere"), &two).await,
         Err(PushError::Queue(QueueError::Missing(_)))
     ));
     assert_eq!(jobs::pending_count(&db.pool, &emails).await.unwrap(), 0);

@@ -107,6 +107,7 @@ fn expected_parts(queue: &QueueName) -> Vec<String> {
         format!(
             "CREATE INDEX pg_queue_due_{queue} ON {table} USING btree (priority, run_at, id) WHERE (parked IS NULL)"
         ),
+        format!("CREATE INDEX pg_queue_park_{queue} ON {table} USING btree (kind) WHERE (parked IS NOT NULL)"),
         format!("CREATE UNIQUE INDEX pg_queue_pkey_{queue} ON {table} USING btree (id)"),
         format!(
             "CREATE UNIQUE INDEX pg_queue_uniq_{queue} ON {table} USING btree (unique_key) WHERE (unique_key IS NOT NULL)"
@@ -126,7 +127,7 @@ fn expected_parts(queue: &QueueName) -> Vec<String> {
             "autovacuum_vacuum_insert_threshold=100000",
             "autovacuum_vacuum_scale_factor=0",
             "autovacuum_vacuum_threshold=5000",
-            "fillfactor=50",
+            "fillfactor=45",
             "vacuum_truncate=off",
         ]
         .map(str::to_owned),

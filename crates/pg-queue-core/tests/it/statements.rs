@@ -71,7 +71,8 @@ async fn every_statement_prepares() {
     for file in files(&source, "sql") {
         let name = file.strip_prefix(&source).unwrap().to_str().unwrap().to_owned();
         let sql = statement(&name, &queue);
-        assert!(!sql.contains('{') || sql.contains("'{0,1,2,3,4,5,6,7,8,9}'"), "{name}: {sql}");
+        let sql_only = sql.replace("'{0,1,2,3,4,5,6,7,8,9}'", "");
+        assert!(!sql_only.contains('{'), "{name}: {sql}");
         let mut transaction = connection.begin().await.unwrap();
         let accepted = (&mut *transaction).prepare(AssertSqlSafe(sql).into_sql_str()).await;
         assert!(accepted.is_ok(), "{name}: {}", accepted.err().unwrap());

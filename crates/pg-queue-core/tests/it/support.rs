@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pg_queue_core::{
-    BEGIN_PINNED, JobId, LeaseToken, QueueName, QueueTable, Schema,
-    jobs::{self, Claimant, ClaimedJob, NewJob, PushOptions},
+    BEGIN_PINNED, JobId, LeaseToken, LeasedJobId, PushOutcome, QueueName, QueueTable, Schema,
+    jobs::{self, Claimant, ClaimedJob, EndedAttempt, Ending, NewJob, PushOptions},
     migrate, queues,
 };
 use pg_queue_embedded::{Database, shared};
@@ -97,6 +97,18 @@ impl Db {
         jobs::push(&mut connection, table, &job).await.unwrap().id()
     }
 
+    /// Pushes a raw job for each payload, all with the same options.
+    pub(crate) async fn push_many<P: serde::Serialize>(
+        &self,
+        table: &QueueTable,
+        payloads: &[P],
+        options: &PushOptions,
+    ) -> Vec<JobId> {
+        let jobs = raw_jobs(payloads, options);
+        let pushed = jobs::push_many(&mut self.pool.acquire().await.unwrap(), table, &jobs).await.unwrap();
+        pushed.into_iter().map(PushOutcome::id).collect()
+    }
+
     /// Claims up to `limit` jobs of every kind by hand, under a lease that stands longer than the test.
     pub(crate) async fn claim(&self, table: &QueueTable, limit: u32) -> Vec<ClaimedJob> {
         self.claim_as(table, Claimant::HandDriven(LONG), limit).await
@@ -117,6 +129,31 @@ impl Db {
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
+}
+
+/// A raw job for each payload, all with the same options.
+pub(crate) fn raw_jobs<P: serde::Serialize>(payloads: &[P], options: &PushOptions) -> Vec<NewJob> {
+    let job = |payload| {
+        let mut job = NewJob::raw(payload).unwrap();
+        job.options = options.clone();
+        job
+    };
+    payloads.iter().map(job).collect()
+}
+
+/// An attempt that failed, and is to be made again at once.
+pub(crate) fn failed(id: LeasedJobId, error: &str) -> EndedAttempt {
+    EndedAttempt { id, ending: Ending::Retry(Duration::ZERO), error: Some(error.to_owned()), took: None }
+}
+
+/// An attempt after which the job is given up.
+pub(crate) fn given_up(id: LeasedJobId, error: &str) -> EndedAttempt {
+    EndedAttempt { ending: Ending::Discard, ..failed(id, error) }
+}
+
+/// A job that goes back to its place.
+pub(crate) fn given_back(id: LeasedJobId) -> EndedAttempt {
+    EndedAttempt { id, ending: Ending::Release(None), error: None, took: None }
 }
 
 /// A claim as workers do it: in a transaction of its own with its plan pinned.
@@ -164,10 +201,5 @@ pub(crate) fn sql_error<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> (
 /// A statement of the library, by its file, in the form in which it is sent about `queue`.
 pub(crate) fn statement(file: &str, queue: &QueueTable) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
-    let schema = queue.schema().as_str();
-    std::fs::read_to_string(path)
-        .unwrap()
-        .replace("{queue}", &format!("\"{schema}\".\"queue_{}\"", queue.queue()))
-        .replace("{schema}", &format!("\"{schema}\""))
-        .replace("{schema_name}", schema)
+    pg_queue_core::filled(&std::fs::read_to_string(path).unwrap(), queue)
 }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use pg_queue_core::{
-    QueueName, Schema, WorkerId,
-    jobs::{self, PushOptions},
-    migrate, topics, workers,
-};
+use pg_queue_core::{QueueName, Schema, WorkerId, jobs::PushOptions, migrate, topics, workers};
 use sqlx::{PgPool, postgres::PgListener};
 
 use crate::support::{Db, LONG, database, table};
@@ -49,7 +45,7 @@ async fn a_push_rings_only_while_somebody_waits_for_that_queue() {
     assert!(heard(&mut listener, &db.pool, &channel).await.is_empty());
     db.push(&emails, "send").await;
     assert_eq!(heard(&mut listener, &db.pool, &channel).await, ["wake:emails"]);
-    jobs::push_many(&db.pool, &emails, &[1; 100], &PushOptions::default()).await.unwrap();
+    db.push_many(&emails, &[1; 100], &PushOptions::default()).await;
     assert_eq!(heard(&mut listener, &db.pool, &channel).await, ["wake:emails"]);
     sqlx::query("update pg_queue_waiters set until = now()").execute(&db.pool).await.unwrap();
     db.push(&emails, "send").await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pg_queue_core::{
     LeaseToken, WorkerId,
-    jobs::{self, Claimant, PushOptions, Rescued},
+    jobs::{self, Became, Claimant, PushOptions, Rescued},
     workers::{self, Registration},
 };
 
@@ -47,7 +47,7 @@ async fn a_worker_is_seen_as_it_registered() {
 }
 
 #[tokio::test]
-async fn a_beat_does_not_wait_for_the_disk_and_does_not_leak_that() {
+async fn a_beat_waits_for_the_disk_and_for_no_standby_and_does_not_leak_that() {
     let db = database().await;
     let id = register(&db).await;
     let mut connection = db.connect().await;
@@ -100,8 +100,8 @@ async fn the_jobs_of_the_dead_come_back_and_only_those() {
     assert!(spent.iter().any(|job| job.id.job_id() == last));
 
     let rescued = jobs::rescue(&db.pool, &emails, &[gone], 100).await.unwrap();
-    assert!(rescued.contains(&Rescued { id: lost.id.job_id(), discarded: false }));
-    assert!(rescued.contains(&Rescued { id: last, discarded: true }));
+    assert!(rescued.contains(&Rescued { id: lost.id.job_id(), became: Became::Retried }));
+    assert!(rescued.contains(&Rescued { id: last, became: Became::Discarded }));
     assert!(rescued.iter().all(|job| job.id != kept.id.job_id()));
     assert_eq!(jobs::held(&db.pool, &emails, &[kept.id, lost.id]).await.unwrap().len(), 1);
     assert!(jobs::complete(&db.pool, &emails, &[lost.id]).await.unwrap().is_empty());
@@ -135,7 +135,7 @@ async fn rescuing_is_bounded_and_needs_somebody_dead() {
     let db = database().await;
     let emails = db.queue("emails").await;
     let gone = dead(&db).await;
-    jobs::push_many(&db.pool, &emails, &[1; 30], &PushOptions::default()).await.unwrap();
+    db.push_many(&emails, &[1; 30], &PushOptions::default()).await;
     db.claim_as(&emails, Claimant::Worker(gone), 30).await;
     assert!(jobs::rescue(&db.pool, &emails, &[], 100).await.unwrap().is_empty());
     for left in [10, 10, 10, 0] {
@@ -148,7 +148,7 @@ async fn rescuers_at_once_take_each_job_once() {
     let db = database().await;
     let emails = db.queue("emails").await;
     let gone = dead(&db).await;
-    jobs::push_many(&db.pool, &emails, &[1; 200], &PushOptions::default().max_attempts(1)).await.unwrap();
+    db.push_many(&emails, &[1; 200], &PushOptions::default().max_attempts(1)).await;
     db.claim_as(&emails, Claimant::Worker(gone), 200).await;
     let rescuers = (0..4).map(|_| async {
         let mut mine = 0;
@@ -196,14 +196,14 @@ async fn orphans_are_the_workers_own_jobs_under_tokens_that_it_does_not_know() {
     let theirs = db.claim_as(&emails, Claimant::Worker(other), 1).await.remove(0);
     let by_hand = db.claim(&emails, 1).await.remove(0);
     let released =
-        jobs::release_orphans(&db.pool, &emails, me, &[known.id.token(), LeaseToken::random()]).await.unwrap();
-    assert_eq!(released, [orphan.id.job_id()]);
+        jobs::release_orphans(&db.pool, &emails, me, &[known.id.token(), LeaseToken::random()], 10).await.unwrap();
+    assert_eq!(released, [Rescued { id: orphan.id.job_id(), became: Became::Released }]);
     let held = jobs::held(&db.pool, &emails, &[known.id, orphan.id, theirs.id, by_hand.id]).await.unwrap();
     assert!(!held.contains(orphan.id) && held.len() == 3);
     let again = db.claim(&emails, 10).await.remove(0);
     assert_eq!((again.id.job_id(), again.id.attempt()), (orphan.id.job_id(), 1));
-    let all = jobs::release_orphans(&db.pool, &emails, me, &[]).await.unwrap();
-    assert_eq!(all, [known.id.job_id()]);
+    let all = jobs::release_orphans(&db.pool, &emails, me, &[], 10).await.unwrap();
+    assert_eq!(all, [Rescued { id: known.id.job_id(), became: Became::Released }]);
 }
 
 #[tokio::test]

@@ -1,50 +1,64 @@
 //! What is to be told about an attempt that has ended.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use pg_queue_core::LeasedJobId;
+use pg_queue_core::jobs::{Ending, Kept};
 use tokio::sync::mpsc;
+
+use crate::job_info::Attempt;
 
 /// How an attempt ended.
 #[derive(Debug)]
 pub(super) struct Ack {
-    /// Which of the worker's queues.
-    pub(super) table: usize,
-    pub(super) id: LeasedJobId,
+    pub(super) attempt: Arc<Attempt>,
     pub(super) verdict: Verdict,
-    /// The handler completed the job in a transaction of its own. The verdict is for the case that this was not
-    /// committed: then the job is still there.
-    pub(super) completed_in: bool,
+    /// How long it took; `None` if it never began.
+    pub(super) took: Option<Duration>,
 }
 
 /// What becomes of a job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Complete,
-    Fail {
-        error: String,
-        delay: Duration,
-        discard: bool,
-    },
-    Snooze(Duration),
-    /// Back as if it had not been claimed.
-    Release,
+    Complete(Option<Kept>),
+    End { ending: Ending, error: Option<String> },
 }
 
 /// The statements that acknowledgements need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verb {
     Complete,
-    Fail,
-    Release,
+    CompleteKept,
+    End,
 }
 
 impl Verdict {
+    /// Back as if it had not been claimed.
+    pub(super) const RELEASE: Self = Self::End { ending: Ending::Release(None), error: None };
+
+    pub(super) fn failed(ending: Ending, error: impl Into<String>) -> Self {
+        Self::End { ending, error: Some(error.into()) }
+    }
+
+    /// How long the job waits then.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        match self {
+            Self::End { ending: Ending::Retry(delay) | Ending::Release(Some(delay)), .. } => Some(*delay),
+            _ => None,
+        }
+    }
+
+    pub(super) fn error(&self) -> Option<&str> {
+        match self {
+            Self::End { error, .. } => error.as_deref(),
+            Self::Complete(_) => None,
+        }
+    }
+
     pub(super) fn verb(&self) -> Verb {
         match self {
-            Self::Complete => Verb::Complete,
-            Self::Fail { .. } => Verb::Fail,
-            Self::Snooze(_) | Self::Release => Verb::Release,
+            Self::Complete(None) => Verb::Complete,
+            Self::Complete(Some(_)) => Verb::CompleteKept,
+            Self::End { .. } => Verb::End,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use pg_queue_core::{
     Backoff, LeasedJobId, QueueError, QueueTable,
-    jobs::{self, Acknowledged, FailedAttempt, Release},
+    jobs::{self, Acknowledged, Became, EndedAttempt, Ending, Held, Kept},
 };
 use sqlx::PgConnection;
 use tokio::{
@@ -21,6 +21,7 @@ use super::{
     ack::{Ack, Verb, Verdict},
     trouble::{Fails, Trouble},
 };
+use crate::{Event, EventJob};
 
 /// How many acknowledgements one statement takes at most.
 const BATCH: usize = 1000;
@@ -99,22 +100,22 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
 
 /// What one statement can tell.
 struct Group {
-    table: usize,
+    lane: usize,
     verb: Verb,
     pending: Vec<Pending>,
 }
 
 /// By queue and statement, at most a batch each.
 fn grouped(mut pending: Vec<Pending>) -> Vec<Group> {
-    pending.sort_by_key(|pending| (pending.ack.table, pending.ack.verdict.verb()));
+    pending.sort_by_key(|pending| (pending.ack.attempt.lane, pending.ack.verdict.verb()));
     let mut groups: Vec<Group> = Vec::new();
     for one in pending {
-        let (table, verb) = (one.ack.table, one.ack.verdict.verb());
+        let (lane, verb) = (one.ack.attempt.lane, one.ack.verdict.verb());
         match groups.last_mut() {
-            Some(group) if (group.table, group.verb) == (table, verb) && group.pending.len() < BATCH => {
+            Some(group) if (group.lane, group.verb) == (lane, verb) && group.pending.len() < BATCH => {
                 group.pending.push(one);
             }
-            _ => groups.push(Group { table, verb, pending: vec![one] }),
+            _ => groups.push(Group { lane, verb, pending: vec![one] }),
         }
     }
     groups
@@ -122,15 +123,15 @@ fn grouped(mut pending: Vec<Pending>) -> Vec<Group> {
 
 /// Tells a group. What cannot be told now is put into `kept`. Answers an error if the database is away.
 async fn tell_group<S>(shared: &Shared<S>, group: Group, kept: &mut Vec<Pending>) -> Option<QueueError> {
-    let Group { table, verb, pending } = group;
+    let Group { lane, verb, pending } = group;
     let mut parts = vec![pending];
     let mut refusals = 0;
     while let Some(mut part) = parts.pop() {
-        let Err(error) = tell(shared, table, verb, &mut part, kept).await else { continue };
+        let Err(error) = tell(shared, lane, verb, &mut part, kept).await else { continue };
         match error.trouble() {
             Trouble::Gone => {
                 tracing::warn!(%error, jobs = part.len(), "the jobs are gone with their queue");
-                part.iter().for_each(|one| settled(shared, one, false, false));
+                part.iter().for_each(|one| settled(shared, one, None));
             }
             Trouble::Refused if part.len() > 1 && refusals < MOST_REFUSALS => {
                 refusals += 1;
@@ -157,7 +158,7 @@ async fn tell_group<S>(shared: &Shared<S>, group: Group, kept: &mut Vec<Pending>
 /// Tells one batch, and puts into `kept` what is locked. After an error the batch is as it was.
 async fn tell<S>(
     shared: &Shared<S>,
-    table: usize,
+    lane: usize,
     verb: Verb,
     part: &mut Vec<Pending>,
     kept: &mut Vec<Pending>,
@@ -165,12 +166,12 @@ async fn tell<S>(
     let (changed, locked) = shared
         .control
         .run(async |connection| {
-            let table = &shared.tables[table];
+            let table = &shared.lanes[lane].table;
             let changed = send(connection, table, verb, part).await?;
             let missing: Vec<LeasedJobId> =
-                part.iter().map(|one| one.ack.id).filter(|id| !changed.contains(*id)).collect();
+                part.iter().map(|one| one.ack.attempt.id).filter(|id| !changed.contains(*id)).collect();
             let locked = if missing.is_empty() {
-                Acknowledged::default()
+                Held::default()
             } else {
                 jobs::held(&mut **connection, table, &missing).await?
             };
@@ -178,12 +179,13 @@ async fn tell<S>(
         })
         .await?;
     for mut one in part.drain(..) {
-        let id = one.ack.id;
-        if !changed.contains(id) && locked.contains(id) {
+        let id = one.ack.attempt.id;
+        let became = changed.became(id);
+        if became.is_none() && locked.contains(id) {
             one.put_off(LOCKED);
             kept.push(one);
         } else {
-            settled(shared, &one, changed.contains(id), changed.discarded(id));
+            settled(shared, &one, became);
         }
     }
     Ok(())
@@ -198,51 +200,84 @@ async fn send(
     let acks = group.iter().map(|one| &one.ack);
     match verb {
         Verb::Complete => {
-            let ids: Vec<LeasedJobId> = acks.map(|ack| ack.id).collect();
+            let ids: Vec<LeasedJobId> = acks.map(|ack| ack.attempt.id).collect();
             jobs::complete(connection, table, &ids).await
         }
-        Verb::Fail => {
-            let attempts: Vec<FailedAttempt> = acks.filter_map(failed_attempt).collect();
-            jobs::fail(connection, table, &attempts).await
+        Verb::CompleteKept => {
+            let done: Vec<(LeasedJobId, Kept)> = acks.filter_map(completed_kept).collect();
+            jobs::complete_kept(connection, table, &done).await
         }
-        Verb::Release => {
-            let releases: Vec<Release> = acks
-                .map(|ack| {
-                    let delay = if let Verdict::Snooze(delay) = ack.verdict { Some(delay) } else { None };
-                    Release { id: ack.id, delay, error: None }
-                })
-                .collect();
-            jobs::release(connection, table, &releases).await
+        Verb::End => {
+            let ended: Vec<EndedAttempt> = acks.filter_map(ended_attempt).collect();
+            jobs::end(connection, table, &ended).await
         }
     }
 }
 
-fn failed_attempt(ack: &Ack) -> Option<FailedAttempt> {
-    let Verdict::Fail { error, delay, discard } = &ack.verdict else { return None };
-    Some(FailedAttempt { id: ack.id, error: error.clone(), delay: *delay, discard: *discard })
+fn completed_kept(ack: &Ack) -> Option<(LeasedJobId, Kept)> {
+    let Verdict::Complete(Some(kept)) = &ack.verdict else { return None };
+    Some((ack.attempt.id, kept.clone()))
 }
 
-/// The database has answered for good: counts it.
-fn settled<S>(shared: &Shared<S>, one: &Pending, changed: bool, discarded: bool) {
+fn ended_attempt(ack: &Ack) -> Option<EndedAttempt> {
+    let Verdict::End { ending, error } = &ack.verdict else { return None };
+    Some(EndedAttempt { id: ack.attempt.id, ending: *ending, error: error.clone(), took: ack.took })
+}
+
+/// The database has answered for good: counts it. `became` is what the statement did; nothing, when the lease was lost.
+fn settled<S>(shared: &Shared<S>, one: &Pending, became: Option<Became>) {
     let Pending { ack, uncertain, .. } = one;
-    shared.leases.acknowledged(ack.id);
+    let Ack { attempt, verdict, took } = ack;
+    shared.leases.acknowledged(attempt.id);
     let counters = &shared.counters;
-    let counter = match &ack.verdict {
+    let job = || EventJob::new(attempt.id, attempt.table.queue(), &attempt.kind);
+    let became = match (became, verdict) {
         // Gone, as it should be.
-        _ if ack.completed_in && !changed => &counters.completed,
-        _ if !changed && !uncertain => {
-            tracing::warn!(job = %ack.id, verdict = ?ack.verdict.verb(), "the lease was lost: somebody else has the job");
-            &counters.lost_leases
+        (None, _) if attempt.completed_in() => Became::Completed,
+        (None, _) if !uncertain => {
+            tracing::warn!(job = %attempt.id, verdict = ?verdict.verb(), "the lease was lost: somebody else has the job");
+            counters.lost_leases.fetch_add(1, Relaxed);
+            shared.teller.tell(|| Event::LeaseLost(job()));
+            return;
         }
-        Verdict::Complete => &counters.completed,
-        Verdict::Fail { .. } if discarded => &counters.discarded,
-        Verdict::Fail { .. } => &counters.retried,
-        Verdict::Snooze(_) => &counters.snoozed,
-        Verdict::Release => &counters.released,
+        // A statement without an answer has done what was asked.
+        (None, Verdict::Complete(_)) => Became::Completed,
+        (None, Verdict::End { ending, .. }) => meant(*ending),
+        (Some(became), _) => became,
+    };
+    let counter = match became {
+        Became::Completed => &counters.completed,
+        Became::Discarded => &counters.discarded,
+        Became::Cancelled => &counters.cancelled,
+        Became::Released if verdict.delay().is_some() => &counters.snoozed,
+        Became::Released => &counters.released,
+        _ => &counters.retried,
     };
     counter.fetch_add(1, Relaxed);
+    shared.teller.tell(|| event(job(), became, verdict, took.unwrap_or_default()));
     // What was put back may be due at once or soon, and nobody notifies this worker of its own doing.
-    if ack.verdict.verb() != Verb::Complete {
+    if matches!(became, Became::Retried | Became::Released) {
         shared.look.notify_one();
+    }
+}
+
+fn event(job: EventJob, became: Became, verdict: &Verdict, took: Duration) -> Event {
+    let error = || verdict.error().unwrap_or_default().to_owned();
+    match (became, verdict.delay()) {
+        (Became::Completed, _) => Event::Completed { job, took },
+        (Became::Discarded, _) => Event::Discarded { job, error: error(), took },
+        (Became::Cancelled, _) => Event::Cancelled { job, took },
+        (Became::Released, Some(delay)) => Event::Snoozed { job, delay },
+        (Became::Released, None) => Event::Released(job),
+        (_, delay) => Event::Retried { job, error: error(), delay: delay.unwrap_or_default(), took },
+    }
+}
+
+fn meant(ending: Ending) -> Became {
+    match ending {
+        Ending::Discard => Became::Discarded,
+        Ending::Cancel => Became::Cancelled,
+        Ending::Release(_) => Became::Released,
+        _ => Became::Retried,
     }
 }

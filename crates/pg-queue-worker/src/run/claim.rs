@@ -1,7 +1,7 @@
 //! Claiming jobs for free slots.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -9,6 +9,7 @@ use pg_queue_core::{
     Backoff, LeaseToken, QueueError,
     jobs::{self, Claimant, ClaimedJob},
 };
+use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep},
@@ -21,10 +22,11 @@ use super::{
     generation::Generation,
     heart::Life,
     orphans::Orphans,
+    shares::Shares,
     trouble::{Fails, Trouble},
     wake::Idle,
 };
-use crate::context::Attempt;
+use crate::job_info::Attempt;
 
 /// How many jobs one claim takes at most. Beyond some hundred a claim gains nothing more.
 const BATCH: usize = 200;
@@ -34,6 +36,12 @@ const MOST_UNTOLD: usize = 10_000;
 
 /// How often it then looks whether there are fewer.
 const UNTOLD_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many orphans are taken back at once.
+const ORPHANS: u32 = 1000;
+
+/// How long a queue is left alone that had nothing while others had: it is not asked once for each job of theirs.
+const NOTHING_THERE: Duration = Duration::from_millis(10);
 
 /// The pauses between claims that fail.
 const AWAY: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(5) };
@@ -53,8 +61,8 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         kinds: shared.registry.kinds(),
         idle: Idle::new(&shared),
         life: life.clone(),
-        rests: vec![Rest::default(); shared.tables.len()],
-        next_table: 0,
+        rests: vec![Rest::default(); shared.lanes.len()],
+        shares: Shares::new(shared.lanes.iter().map(|lane| lane.weight).collect()),
         failures: 0,
         orphans: Orphans::default(),
         shared,
@@ -96,23 +104,29 @@ struct Claimer<S> {
     life: watch::Receiver<Life>,
     /// For each queue, how its last claim went.
     rests: Vec<Rest>,
-    /// Where the next round begins, so that no queue starves behind another.
-    next_table: usize,
+    shares: Shares,
     failures: u16,
     orphans: Orphans,
     acks: mpsc::UnboundedSender<Ack>,
 }
 
-/// Until when a queue is left alone that does not give its jobs.
+/// Until when a queue is left alone.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rest {
+    /// How often it did not give its jobs, and until when it is not asked for that.
     failures: u16,
     until: Option<Instant>,
+    /// Until when it is not asked because it had nothing while others had.
+    nothing_until: Option<Instant>,
 }
 
 impl Rest {
     fn lasts(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| until > now)
+    }
+
+    fn had_nothing(&self, now: Instant) -> bool {
+        self.nothing_until.is_some_and(|until| until > now)
     }
 }
 
@@ -120,6 +134,8 @@ impl Rest {
 #[derive(Default)]
 struct Round {
     begun: usize,
+    /// Queues that had nothing.
+    empty: Vec<usize>,
     /// The database is away.
     away: Option<QueueError>,
 }
@@ -132,7 +148,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     /// Waits until another look is worth it.
     async fn wait(&mut self) {
         let now = Instant::now();
-        let serving: Vec<usize> = (0..self.rests.len()).filter(|table| !self.rests[*table].lasts(now)).collect();
+        let serving: Vec<usize> = (0..self.rests.len()).filter(|lane| !self.rests[*lane].lasts(now)).collect();
         let rests = self.rests.iter().filter_map(|rest| rest.until);
         let end = rests.chain(self.orphans.next_look()).min();
         let id = self.id();
@@ -162,57 +178,83 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         }
     }
 
-    /// Claims from every queue in turn while slots are free.
+    /// Claims while slots are free and queues have something: first from those that had something lately, and from the
+    /// others if that came to nothing.
     async fn round(&mut self, slot: OwnedSemaphorePermit) -> Round {
-        let tables = self.shared.tables.len();
-        let first = self.next_table;
-        self.next_table = (first + 1) % tables;
+        let now = Instant::now();
+        let asked = |lane: &usize| !self.rests[*lane].lasts(now) && self.shared.lanes[*lane].free() > 0;
+        let (later, first): (Vec<usize>, Vec<usize>) =
+            (0..self.rests.len()).filter(asked).partition(|lane| self.rests[*lane].had_nothing(now));
         let mut slot = Some(slot);
         let mut round = Round::default();
-        for table in (0..tables).map(|n| (first + n) % tables) {
-            let free = usize::from(slot.is_some()) + self.shared.slots.available_permits();
-            if free == 0 || self.shared.closing.is_cancelled() {
-                break;
-            }
-            if self.rests[table].lasts(Instant::now()) {
-                continue;
-            }
-            // The generation first: if the worker is declared dead after this, what is claimed under its old id belongs to
-            // a generation that is over.
-            let generation = self.shared.generations.current();
-            match self.claim(table, free.min(BATCH)).await {
-                Ok(jobs) => {
-                    (self.failures, self.rests[table]) = (0, Rest::default());
-                    for job in jobs {
-                        // Only this task takes slots, and it claimed no more jobs than were free.
-                        let slot = slot.take().or_else(|| Arc::clone(&self.shared.slots).try_acquire_owned().ok());
-                        self.begin(table, job, slot, &generation);
-                        round.begun += 1;
-                    }
-                }
-                Err(error) if error.trouble() == Trouble::Away => {
-                    self.failures = self.failures.saturating_add(1);
-                    self.orphans.suspect();
-                    round.away = Some(error);
-                    break;
-                }
-                Err(error) => self.rest(table, &error),
-            }
+        self.ask(first, &mut slot, &mut round).await;
+        if round.begun == 0 && round.away.is_none() {
+            self.ask(later, &mut slot, &mut round).await;
+        }
+        let until = (round.begun > 0).then(|| Instant::now() + NOTHING_THERE);
+        for lane in round.empty.drain(..) {
+            self.rests[lane].nothing_until = until;
         }
         round
     }
 
+    /// Claims from these queues by their shares; and once more from those that have more, if slots are left.
+    async fn ask(&mut self, mut lanes: Vec<usize>, slot: &mut Option<OwnedSemaphorePermit>, round: &mut Round) {
+        for _ in 0..2 {
+            let mut more = Vec::new();
+            for (lane, share) in self.shares.divide(self.free(slot), &lanes) {
+                let most = share.min(self.free(slot)).min(self.shared.lanes[lane].free()).min(BATCH);
+                if most == 0 || self.shared.closing.is_cancelled() {
+                    continue;
+                }
+                // The generation first: if the worker is declared dead after this, what is claimed under its old id belongs
+                // to a generation that is over.
+                let generation = self.shared.generations.current();
+                match self.claim(lane, most).await {
+                    Ok(jobs) => {
+                        (self.failures, self.rests[lane]) = (0, Rest::default());
+                        self.shares.gave(lane, jobs.len());
+                        if jobs.len() == most {
+                            more.push(lane);
+                        } else if jobs.is_empty() {
+                            round.empty.push(lane);
+                        }
+                        round.begun += jobs.len();
+                        for job in jobs {
+                            // Only this task takes slots, and it claimed no more jobs than were free.
+                            let slot = slot.take().or_else(|| Arc::clone(&self.shared.slots).try_acquire_owned().ok());
+                            self.begin(lane, job, slot, &generation);
+                        }
+                    }
+                    Err(error) if error.trouble() == Trouble::Away => {
+                        self.failures = self.failures.saturating_add(1);
+                        self.orphans.suspect();
+                        round.away = Some(error);
+                        return;
+                    }
+                    Err(error) => self.rest(lane, &error),
+                }
+            }
+            lanes = more;
+        }
+    }
+
+    /// How many jobs may begin: with the slot that is taken already.
+    fn free(&self, slot: &Option<OwnedSemaphorePermit>) -> usize {
+        usize::from(slot.is_some()) + self.shared.slots.available_permits()
+    }
+
     /// Leaves one queue alone for a while.
-    fn rest(&mut self, table: usize, error: &QueueError) {
-        let rest = &mut self.rests[table];
+    fn rest(&mut self, lane: usize, error: &QueueError) {
+        let rest = &mut self.rests[lane];
         rest.failures = rest.failures.saturating_add(1);
         let pause = REFUSED.jittered(rest.failures);
         rest.until = Some(Instant::now() + pause);
-        let queue = self.shared.tables[table].queue();
+        let queue = self.shared.lanes[lane].queue();
         tracing::warn!(%queue, %error, failures = rest.failures, ?pause, "claiming from one queue failed");
     }
 
-    async fn claim(&self, table: usize, limit: usize) -> Result<Vec<ClaimedJob>, QueueError> {
+    async fn claim(&self, lane: usize, limit: usize) -> Result<Vec<ClaimedJob>, QueueError> {
         let Life { id, in_contact, .. } = *self.life.borrow();
         if !in_contact {
             return Ok(Vec::new());
@@ -222,7 +264,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         self.shared
             .control
             .run(async |connection| {
-                let table = &self.shared.tables[table];
+                let table = &self.shared.lanes[lane].table;
                 let claimant = Claimant::Worker(id);
                 jobs::claim(&mut **connection, table, claimant, token, Some(&self.kinds), limit).await
             })
@@ -230,29 +272,37 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     }
 
     /// Starts the job's handler, unless the worker has closed or lost contact while the claim was on its way.
-    fn begin(&self, table: usize, job: ClaimedJob, slot: Option<OwnedSemaphorePermit>, generation: &Generation) {
+    fn begin(&self, lane: usize, job: ClaimedJob, slot: Option<OwnedSemaphorePermit>, generation: &Generation) {
         let shared = &self.shared;
-        let may_begin = !shared.closing.is_cancelled() && !generation.is_over() && self.life.borrow().in_contact;
-        let Some(slot) = slot.filter(|_| may_begin) else {
-            shared.leases.add(job.id, table);
-            let ack = Ack { table, id: job.id, verdict: Verdict::Release, completed_in: false };
-            return acknowledge(&self.acks, ack);
-        };
         let membership = generation.join();
+        let keep = shared.registry.get(&job.kind).and_then(|entry| entry.keep);
         let attempt = Arc::new(Attempt {
             queue: shared.queue.clone(),
-            table: shared.tables[table].clone(),
+            table: shared.lanes[lane].table.clone(),
+            lane,
             id: job.id,
             kind: job.kind,
             max_attempts: job.max_attempts,
+            priority: job.priority,
             run_at: job.run_at,
             created_at: job.created_at,
             request_id: job.request_id,
+            tags: job.tags,
+            metadata: job.metadata,
             cancelled: membership.cancel.clone(),
             completed_in: AtomicBool::new(false),
+            keep: keep.or_else(|| shared.lanes[lane].keep_completed()),
+            left: Mutex::default(),
+            board: Arc::clone(&shared.board),
         });
-        shared.leases.add_running(table, Arc::clone(&attempt), membership.stop.clone());
-        let start = execute::Start { table, attempt, payload: job.payload, membership, slot };
+        let may_begin = !shared.closing.is_cancelled() && !generation.is_over() && self.life.borrow().in_contact;
+        let Some(slot) = slot.filter(|_| may_begin) else {
+            shared.leases.add(&attempt);
+            return acknowledge(&self.acks, Ack { attempt, verdict: Verdict::RELEASE, took: None });
+        };
+        shared.leases.add_running(&attempt, &membership);
+        let place = shared.lanes[lane].enter();
+        let start = execute::Start { attempt, payload: job.payload, timeout: job.timeout, membership, slot, place };
         shared.handlers.spawn(execute::run(Arc::clone(shared), start, self.acks.clone()));
     }
 
@@ -262,18 +312,17 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             return;
         }
         let (id, known) = (self.id(), self.shared.leases.tokens());
-        for table in &self.shared.tables {
-            let orphans = self
-                .shared
-                .control
-                .run(async |connection| jobs::release_orphans(&mut **connection, table, id, &known).await)
-                .await;
-            match orphans {
+        for lane in &self.shared.lanes {
+            let (queue, table) = (lane.queue(), &lane.table);
+            let looked = async |connection: &mut PoolConnection<Postgres>| {
+                jobs::release_orphans(&mut **connection, table, id, &known, ORPHANS).await
+            };
+            match self.shared.control.run(looked).await {
                 Ok(orphans) if orphans.is_empty() => {}
                 Ok(orphans) => {
-                    tracing::warn!(queue = %table.queue(), count = orphans.len(), "took back jobs of a claim whose reply was lost");
+                    tracing::warn!(%queue, count = orphans.len(), "took back jobs of a claim whose reply was lost");
                 }
-                Err(error) => tracing::warn!(queue = %table.queue(), %error, "orphans could not be looked for"),
+                Err(error) => tracing::warn!(%queue, %error, "orphans could not be looked for"),
             }
         }
     }

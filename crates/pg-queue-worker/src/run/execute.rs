@@ -3,33 +3,40 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
 use futures_util::FutureExt;
-use pg_queue_core::{DecodeError, LeasedJobId};
+use pg_queue_core::{
+    LeasedJobId,
+    jobs::{Ending, TimeLimit},
+};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tracing::Instrument;
 
 use super::{
-    GRACE, Shared,
+    Shared,
     ack::{Ack, Verdict, acknowledge},
     generation::{Membership, Reason},
+    lane::Place,
 };
-use crate::{Context, Failure, Outcome, context::Attempt, handler::Then, registry::Entry};
+use crate::{
+    Context, Event, EventJob, Failure, JobInfo, Next, Outcome, Panicked, handler::Then, job_info::Attempt,
+    middleware::Handling, registry::Entry,
+};
 
 /// An attempt that is about to be made.
 pub(super) struct Start {
-    /// Which of the worker's queues.
-    pub(super) table: usize,
     pub(super) attempt: Arc<Attempt>,
     pub(super) payload: String,
+    pub(super) timeout: Option<TimeLimit>,
     pub(super) membership: Membership,
     pub(super) slot: OwnedSemaphorePermit,
+    pub(super) place: Place,
 }
 
 /// Runs an attempt and acknowledges it. The slot is free again when the handler has ended.
@@ -38,67 +45,114 @@ pub(super) async fn run<S: Send + Sync + 'static>(
     start: Start,
     acks: mpsc::UnboundedSender<Ack>,
 ) {
-    let Start { table, attempt, payload, membership, slot } = start;
-    let span = tracing::info_span!("job", id = %attempt.id, kind = %attempt.kind, attempt = attempt.id.attempt());
-    let mut promise = Promise { acks, table, attempt: Arc::clone(&attempt), verdict: None };
-    promise.verdict = Some(verdict(&shared, attempt, &payload, &membership).instrument(span).await);
+    let Start { attempt, payload, timeout, membership, slot, place } = start;
+    let span = tracing::info_span!(
+        "job",
+        id = %attempt.id,
+        queue = %attempt.table.queue(),
+        kind = %attempt.kind,
+        attempt = attempt.id.attempt(),
+        traceparent = attempt.metadata.get("traceparent").and_then(|it| it.as_str()),
+    );
+    let job = JobInfo(Arc::clone(&attempt));
+    let mut promise = Promise { shared: Arc::clone(&shared), acks, attempt, began: None, verdict: None };
+    if !membership.cancel.is_cancelled() {
+        promise.began = Some(Instant::now());
+        promise.verdict = Some(verdict(&shared, job, &payload, timeout, &membership).instrument(span).await);
+    } else {
+        // Its generation has ended before its turn came: nothing has happened that could count as an attempt.
+        promise.verdict = Some(Verdict::RELEASE);
+    }
     drop(promise);
+    drop(place);
     drop(slot);
 }
 
 /// One acknowledgement, whatever happens. Without one the job would be held for as long as the worker lives.
-struct Promise {
+struct Promise<S> {
+    shared: Arc<Shared<S>>,
     acks: mpsc::UnboundedSender<Ack>,
-    table: usize,
     attempt: Arc<Attempt>,
+    began: Option<Instant>,
     verdict: Option<Verdict>,
 }
 
-impl Drop for Promise {
+impl<S> Drop for Promise<S> {
     fn drop(&mut self) {
-        let verdict = self.verdict.take().unwrap_or_else(|| Verdict::Fail {
-            error: "the attempt was dropped with the runtime, or panicked outside of its handler".to_owned(),
-            delay: Duration::from_secs(1),
-            discard: false,
+        let verdict = self.verdict.take().unwrap_or_else(|| {
+            let error = "the attempt was dropped with the runtime, or panicked outside of its handler";
+            Verdict::failed(Ending::Retry(Duration::from_secs(1)), error)
         });
-        let completed_in = self.attempt.completed_in.load(Ordering::Acquire);
-        acknowledge(&self.acks, Ack { table: self.table, id: self.attempt.id, verdict, completed_in });
+        self.shared.leases.ended(self.attempt.id);
+        let took = self.began.map(|began| began.elapsed());
+        acknowledge(&self.acks, Ack { attempt: Arc::clone(&self.attempt), verdict, took });
     }
 }
 
 async fn verdict<S: Send + Sync + 'static>(
     shared: &Shared<S>,
-    attempt: Arc<Attempt>,
+    job: JobInfo,
     payload: &str,
+    timeout: Option<TimeLimit>,
     membership: &Membership,
 ) -> Verdict {
+    let attempt = Arc::clone(&job.0);
     let Some(entry) = shared.registry.get(&attempt.kind) else {
         // The claim asks for registered kinds only.
         tracing::error!("claimed a job of a kind that is not registered");
-        return Verdict::Release;
+        return Verdict::RELEASE;
     };
-    if membership.cancel.is_cancelled() {
-        // Its generation has ended before its turn came: nothing has happened that could count as an attempt.
-        return Verdict::Release;
-    }
-    let ctx = Context::new(Arc::clone(&shared.state), Arc::clone(&attempt));
-    let verdict = judge(entry, attempt.id, supervise(entry, payload, ctx, membership).await);
-    match verdict {
+    shared.teller.tell(|| Event::Started(EventJob::new(attempt.id, attempt.table.queue(), &attempt.kind)));
+    let timeout = match timeout {
+        None => entry.timeout,
+        Some(TimeLimit::Unlimited) => None,
+        Some(TimeLimit::After(limit)) => Some(limit),
+    };
+    let ctx = Context::new(Arc::clone(&shared.state), job.clone());
+    let handler: Handling<'_> = Box::pin(handle(entry, payload, ctx));
+    let handler = Next::new(&job, &shared.middleware, handler).run();
+    let ended = supervise(handler, timeout, shared.settings.cancel_grace, membership).await;
+    match judge(entry, attempt.id, ended) {
         // What counts is whether its transaction was committed. If the job is still there, it was not.
-        Verdict::Complete if attempt.completed_in.load(Ordering::Acquire) => Verdict::Fail {
-            error: "the transaction in which the handler completed the job was not committed".to_owned(),
-            delay: entry.backoff.jittered(attempt.id.attempt()),
-            discard: false,
-        },
+        Verdict::Complete(_) if attempt.completed_in() => Verdict::failed(
+            Ending::Retry(entry.backoff.jittered(attempt.id.attempt())),
+            "the transaction in which the handler completed the job was not committed",
+        ),
+        Verdict::Complete(_) => Verdict::Complete(attempt.kept()),
         verdict => verdict,
     }
+}
+
+/// Decodes the payload, which is the user's code as well, and runs its handler. A panic is an error like any other from here
+/// on, so that whoever surrounds the handler sees it.
+async fn handle<S: Send + Sync + 'static>(
+    entry: &Entry<S>,
+    payload: &str,
+    ctx: Context<S>,
+) -> Result<Outcome, Failure> {
+    let handler = async {
+        match (entry.start)(payload, ctx) {
+            Ok(running) => running.await,
+            // Another try would not decode it either.
+            Err(error) => Err(Failure::discard(format!("the payload does not decode: {error}"))),
+        }
+    };
+    caught(handler).await
+}
+
+/// A panic as an error.
+async fn caught(handler: impl Future<Output = Result<Outcome, Failure>>) -> Result<Outcome, Failure> {
+    AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = message(&*panic);
+        tracing::error!(message, "the handler panicked");
+        Err(Panicked { message }.into())
+    })
 }
 
 /// How a handler came to its end.
 enum Ended {
     ByItself(Result<Outcome, Failure>),
-    Undecodable(DecodeError),
-    Panicked(String),
+    PanickedInDrop(String),
     TimedOut(Duration),
     Interrupted(Reason),
     /// It was asked to end, and ended with an error of its own.
@@ -108,17 +162,16 @@ enum Ended {
 /// Runs the handler to its end, or to the end of its time, or to the end of its worker.
 ///
 /// Whoever is stopped is not polled once more, even if it might be ready: somebody else may run the job already.
-async fn supervise<S: Send + Sync + 'static>(
-    entry: &Entry<S>,
-    payload: &str,
-    ctx: Context<S>,
+async fn supervise(
+    handler: impl Future<Output = Result<Outcome, Failure>>,
+    timeout: Option<Duration>,
+    grace: Duration,
     membership: &Membership,
 ) -> Ended {
-    // Decoding is the user's code as well.
-    let handler = async { Ok((entry.start)(payload, ctx)?.await) };
-    let mut handler = Box::pin(AssertUnwindSafe(handler).catch_unwind());
+    // Once more, for what surrounds the handler.
+    let mut handler = Box::pin(caught(handler));
     let time_is_up = async {
-        match entry.timeout {
+        match timeout {
             Some(timeout) => sleep(timeout).await,
             None => std::future::pending().await,
         }
@@ -128,8 +181,8 @@ async fn supervise<S: Send + Sync + 'static>(
         () = membership.stop.cancelled() => Err(Ended::Interrupted(membership.reason())),
         // Before the handler, which it wakes as well: what that answers then is an answer to it.
         () = membership.cancel.cancelled() => Err(Ended::Interrupted(membership.reason())),
-        ended = &mut handler => Ok(by_itself(ended)),
-        () = time_is_up => Err(Ended::TimedOut(entry.timeout.unwrap_or_default())),
+        ended = &mut handler => Ok(Ended::ByItself(ended)),
+        () = time_is_up => Err(Ended::TimedOut(timeout.unwrap_or_default())),
     };
     let ended = match first {
         Ok(ended) => ended,
@@ -138,8 +191,8 @@ async fn supervise<S: Send + Sync + 'static>(
             tokio::select! {
                 biased;
                 () = membership.stop.cancelled() => asked_to_end,
-                ended = &mut handler => heeded(asked_to_end, by_itself(ended)),
-                () = sleep(GRACE) => asked_to_end,
+                ended = &mut handler => heeded(asked_to_end, ended),
+                () = sleep(grace) => asked_to_end,
             }
         }
     };
@@ -147,33 +200,18 @@ async fn supervise<S: Send + Sync + 'static>(
         Ok(()) => ended,
         Err(panic) => {
             let message = format!("{} (while it was dropped)", message(&*panic));
+            tracing::error!(message, "the handler panicked");
             // What it has answered stands.
-            if let Ended::ByItself(Ok(_)) = ended {
-                tracing::error!(message, "the handler panicked after it had succeeded");
-                return ended;
-            }
-            Ended::Panicked(message)
+            if let Ended::ByItself(Ok(_)) = ended { ended } else { Ended::PanickedInDrop(message) }
         }
     }
 }
 
-fn heeded(asked_to_end: Ended, ended: Ended) -> Ended {
+fn heeded(asked_to_end: Ended, ended: Result<Outcome, Failure>) -> Ended {
     match ended {
-        Ended::ByItself(Err(Failure { error, then: Then::RetryByPolicy })) => {
-            Ended::Heeded(Box::new(asked_to_end), error)
-        }
+        Err(failure) if failure.then == Then::RetryByPolicy => Ended::Heeded(Box::new(asked_to_end), failure.message()),
         // A success is one, however late, and whoever says what is to become of the job is taken at his word.
-        ended => ended,
-    }
-}
-
-type Caught = Result<Result<Result<Outcome, Failure>, DecodeError>, Box<dyn Any + Send>>;
-
-fn by_itself(ended: Caught) -> Ended {
-    match ended {
-        Ok(Ok(result)) => Ended::ByItself(result),
-        Ok(Err(error)) => Ended::Undecodable(error),
-        Err(panic) => Ended::Panicked(message(&*panic)),
+        ended => Ended::ByItself(ended),
     }
 }
 
@@ -184,31 +222,29 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 /// What becomes of the job.
 fn judge<S>(entry: &Entry<S>, job: LeasedJobId, ended: Ended) -> Verdict {
-    let by_policy =
-        |error: String| Verdict::Fail { error, delay: entry.backoff.jittered(job.attempt()), discard: false };
+    let by_policy = |error: String| Verdict::failed(Ending::Retry(entry.backoff.jittered(job.attempt())), error);
     match ended {
-        Ended::ByItself(Ok(Outcome::Complete)) => Verdict::Complete,
-        Ended::ByItself(Ok(Outcome::Snooze(delay))) => Verdict::Snooze(delay),
-        Ended::ByItself(Err(Failure { error, then })) => match then {
-            Then::RetryByPolicy => by_policy(error),
-            Then::RetryAfter(delay) => Verdict::Fail { error, delay, discard: false },
-            Then::Discard => Verdict::Fail { error, delay: Duration::ZERO, discard: true },
-        },
-        // Another try would not decode it either.
-        Ended::Undecodable(error) => Verdict::Fail {
-            error: format!("the payload does not decode: {error}"),
-            delay: Duration::ZERO,
-            discard: true,
-        },
-        Ended::Panicked(message) => {
-            tracing::error!(message, "the handler panicked");
-            by_policy(format!("the handler panicked: {message}"))
+        Ended::ByItself(Ok(Outcome::Complete)) => Verdict::Complete(None),
+        Ended::ByItself(Ok(Outcome::Snooze(delay))) => {
+            Verdict::End { ending: Ending::Release(Some(delay)), error: None }
         }
+        Ended::ByItself(Ok(Outcome::Cancel)) => Verdict::End { ending: Ending::Cancel, error: None },
+        Ended::ByItself(Err(failure)) => {
+            let error = failure.message();
+            match failure.then {
+                Then::RetryByPolicy => by_policy(error),
+                Then::RetryAfter(delay) => Verdict::failed(Ending::Retry(delay), error),
+                Then::Discard => Verdict::failed(Ending::Discard, error),
+                Then::Cancel => Verdict::failed(Ending::Cancel, error),
+            }
+        }
+        Ended::PanickedInDrop(message) => by_policy(Panicked { message }.to_string()),
         Ended::TimedOut(timeout) => by_policy(format!("the handler took longer than {timeout:?}")),
-        Ended::Interrupted(Reason::Shutdown) => Verdict::Release,
+        Ended::Interrupted(Reason::Shutdown) => Verdict::RELEASE,
+        Ended::Interrupted(reason @ Reason::Cancelled) => Verdict::failed(Ending::Cancel, reason.text()),
         Ended::Interrupted(reason) => by_policy(reason.text().to_owned()),
         Ended::Heeded(asked, own) => match judge(entry, job, *asked) {
-            Verdict::Fail { error, .. } => by_policy(format!("{error}: {own}")),
+            Verdict::End { ending, error: Some(error) } => Verdict::failed(ending, format!("{error}: {own}")),
             verdict => verdict,
         },
     }

@@ -15,6 +15,8 @@ pub(super) enum Reason {
     DeclaredDead,
     /// This one job's lease is not in the database any more.
     LeaseLost,
+    /// Somebody wants this one job cancelled.
+    Cancelled,
 }
 
 impl Reason {
@@ -26,6 +28,7 @@ impl Reason {
             }
             Self::DeclaredDead => "the worker was declared dead while it ran the job",
             Self::LeaseLost => "the lease on the job was lost while it ran",
+            Self::Cancelled => "the job was cancelled while it ran",
         }
     }
 }
@@ -53,6 +56,7 @@ impl Generation {
             cancel: self.cancel.child_token(),
             stop: self.stop.child_token(),
             reason: Arc::clone(&self.reason),
+            own: Arc::default(),
         }
     }
 
@@ -69,13 +73,28 @@ pub(super) struct Membership {
     pub(super) cancel: CancellationToken,
     /// Drops this handler.
     pub(super) stop: CancellationToken,
+    /// Why its generation was ended.
     reason: Arc<OnceLock<Reason>>,
+    /// Why it alone was ended.
+    own: Arc<OnceLock<Reason>>,
 }
 
 impl Membership {
-    /// Why the handler was ended. Alone, and not with its generation, it is ended only for its lease.
+    /// Why the handler was ended, by itself or with its generation.
     pub(super) fn reason(&self) -> Reason {
-        self.reason.get().copied().unwrap_or(Reason::LeaseLost)
+        self.own.get().or_else(|| self.reason.get()).copied().unwrap_or(Reason::LeaseLost)
+    }
+
+    /// Asks this handler to end, because somebody wants its job cancelled.
+    pub(super) fn cancel_job(&self) {
+        self.own.get_or_init(|| Reason::Cancelled);
+        self.cancel.cancel();
+    }
+
+    /// Drops this handler, because its lease is gone.
+    pub(super) fn lose_lease(&self) {
+        self.own.get_or_init(|| Reason::LeaseLost);
+        self.stop.cancel();
     }
 }
 

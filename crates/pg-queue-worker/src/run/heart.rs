@@ -4,7 +4,12 @@
 //! their own clocks. They cannot have seen a beat before it was sent, so whoever counts from the sending of his last
 //! acknowledged beat and has stopped everything before 3 B has stopped in time, whatever the clocks say.
 
-use std::{cell::Cell, sync::Arc, thread, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use pg_queue_core::{
     DatabaseError, Schema, WorkerId,
@@ -24,6 +29,7 @@ use super::{
     generation::{Generations, Reason},
     observer::Observer,
 };
+use crate::{Event, events::Teller};
 
 /// After how many tenths of a beat interval without an acknowledged beat handlers are asked to end, and dropped.
 const CANCEL_TENTHS: u32 = 20;
@@ -36,8 +42,6 @@ pub(super) struct Life {
     pub(super) id: WorkerId,
     /// Whether the worker is in contact with the database, and may begin jobs.
     pub(super) in_contact: bool,
-    /// How often the heart has connected. The server may have crashed in between, and forgotten what it had answered.
-    pub(super) connects: u64,
     /// The workers that were declared dead within the last day.
     pub(super) dead: Arc<[Observed]>,
 }
@@ -57,7 +61,7 @@ impl Heart {
         registration: Registration,
         began: Moment,
     ) -> (Self, watch::Receiver<Life>) {
-        let life = Life { id: registration.id, in_contact: true, connects: 0, dead: Arc::default() };
+        let life = Life { id: registration.id, in_contact: true, dead: Arc::default() };
         let (sender, receiver) = watch::channel(life);
         let stop = CancellationToken::new();
         let (end, ended) = oneshot::channel();
@@ -67,9 +71,10 @@ impl Heart {
             interval: registration.beat_interval,
             registration,
             generations: Arc::clone(&shared.generations),
+            teller: shared.teller.clone(),
             life: sender,
             acknowledged: Cell::new(began),
-            connects: Cell::new(0),
+            timeline: RefCell::default(),
         };
         let stopped = stop.clone();
         let spawned = thread::Builder::new().name("pg-queue-heart".to_owned()).spawn(move || {
@@ -112,10 +117,12 @@ struct Beating {
     interval: Duration,
     registration: Registration,
     generations: Arc<Generations>,
+    teller: Teller,
     life: watch::Sender<Life>,
     /// When the last acknowledged beat was sent.
     acknowledged: Cell<Moment>,
-    connects: Cell<u64>,
+    /// The timeline of the server's log, if it tells.
+    timeline: RefCell<Option<String>>,
 }
 
 /// However it ends, by a panic or for want of a thread: nobody stops the handlers in time any more, so they stop now.
@@ -138,9 +145,6 @@ impl Beating {
         let mut registered = true;
         let mut failures: u32 = 0;
         loop {
-            if connection.is_none() {
-                observer.begin_anew();
-            }
             if !registered {
                 // A new one each time: of the last one nobody knows whether it was entered.
                 registration.id = WorkerId::random();
@@ -148,7 +152,7 @@ impl Beating {
             let sent = clock::now();
             // A beat that takes longer than an interval is as good as none.
             let beaten = timeout(self.interval, async {
-                let connection = self.connected(&mut connection).await?;
+                let connection = self.connected(&mut connection, &mut observer).await?;
                 if registered {
                     workers::beat(connection, &self.schema, registration.id).await
                 } else {
@@ -162,13 +166,16 @@ impl Beating {
                     self.acknowledged.set(sent);
                     self.generations.begin_anew();
                     let dead = self.observe(&mut connection, &mut observer, registration.id).await;
-                    let connects = self.connects.get();
-                    self.life.send_replace(Life { id: registration.id, in_contact: true, connects, dead });
+                    let life = Life { id: registration.id, in_contact: true, dead };
+                    if !self.life.send_replace(life).in_contact {
+                        self.teller.tell(|| Event::InContact);
+                    }
                     sleep(self.interval.saturating_sub(sent.elapsed())).await;
                 }
                 Ok(Ok(false)) => {
                     self.out_of_contact();
                     self.generations.stop(Reason::DeclaredDead);
+                    self.teller.tell(|| Event::DeclaredDead);
                     tracing::error!(worker = %registration.id, "this worker was declared dead: its handlers are stopped");
                     registered = false;
                 }
@@ -189,19 +196,29 @@ impl Beating {
         }
     }
 
-    async fn connected<'c>(&self, open: &'c mut Option<PgConnection>) -> Result<&'c mut PgConnection, DatabaseError> {
+    async fn connected<'c>(
+        &self,
+        open: &'c mut Option<PgConnection>,
+        observer: &mut Observer,
+    ) -> Result<&'c mut PgConnection, DatabaseError> {
         let connection = match open.take() {
             Some(connection) => connection,
-            None => self.connect().await.map_err(|error| DatabaseError::new(error, &self.schema))?,
+            None => self.connect(observer).await.map_err(|error| DatabaseError::new(error, &self.schema))?,
         };
         Ok(open.insert(connection))
     }
 
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    async fn connect(&self, observer: &mut Observer) -> Result<PgConnection, sqlx::Error> {
         let mut connection = PgConnection::connect_with(&self.application.connect_options()).await?;
         // What waits for a lock must not pile up on the server, beat after beat.
         set_patience(&mut connection, self.interval, self.interval).await?;
-        self.connects.set(self.connects.get() + 1);
+        // A server that was only restarted still has every beat that it has answered. One that took the place of another
+        // may not: then nobody's beats mean what they meant.
+        let timeline = workers::timeline(&mut connection, &self.schema).await.ok();
+        if timeline.is_none() || timeline != *self.timeline.borrow() {
+            observer.begin_anew();
+        }
+        self.timeline.replace(timeline);
         Ok(connection)
     }
 
@@ -256,6 +273,8 @@ impl Beating {
     }
 
     fn out_of_contact(&self) {
-        self.life.send_if_modified(|life| std::mem::replace(&mut life.in_contact, false));
+        if self.life.send_if_modified(|life| std::mem::replace(&mut life.in_contact, false)) {
+            self.teller.tell(|| Event::OutOfContact);
+        }
     }
 }

@@ -2,36 +2,44 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Acquire},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use pg_queue_core::{LeaseToken, LeasedJobId, jobs::Acknowledged};
-use tokio_util::sync::CancellationToken;
+use pg_queue_core::{LeaseToken, LeasedJobId, jobs::Held};
 
-use crate::context::Attempt;
+use super::generation::Membership;
+use crate::job_info::Attempt;
 
 /// Every job that is claimed and not yet acknowledged. What bears this worker's id in the database under any other token
 /// was claimed by a statement whose reply was lost.
 #[derive(Debug, Default)]
-pub(super) struct Leases(Mutex<HashMap<LeasedJobId, Held>>);
+pub(super) struct Leases(Mutex<HashMap<LeasedJobId, Claimed>>);
 
 #[derive(Debug)]
-struct Held {
+struct Claimed {
     /// Which of the worker's queues.
-    table: usize,
-    /// None for a job that is given back without having run.
-    running: Option<(Arc<Attempt>, CancellationToken)>,
+    lane: usize,
+    /// None for a job whose handler does not run, or not any more.
+    running: Option<(Arc<Attempt>, Membership)>,
 }
 
 impl Leases {
     /// A job was claimed, and is given back at once.
-    pub(super) fn add(&self, id: LeasedJobId, table: usize) {
-        self.lock().insert(id, Held { table, running: None });
+    pub(super) fn add(&self, attempt: &Attempt) {
+        self.lock().insert(attempt.id, Claimed { lane: attempt.lane, running: None });
     }
 
-    /// A job was claimed and its handler is about to start; `stop` drops it.
-    pub(super) fn add_running(&self, table: usize, attempt: Arc<Attempt>, stop: CancellationToken) {
-        self.lock().insert(attempt.id, Held { table, running: Some((attempt, stop)) });
+    /// A job was claimed and its handler is about to start.
+    pub(super) fn add_running(&self, attempt: &Arc<Attempt>, membership: &Membership) {
+        let running = Some((Arc::clone(attempt), membership.clone()));
+        self.lock().insert(attempt.id, Claimed { lane: attempt.lane, running });
+    }
+
+    /// The handler has ended: nothing can stop it any more.
+    pub(super) fn ended(&self, id: LeasedJobId) {
+        if let Some(claimed) = self.lock().get_mut(&id) {
+            claimed.running = None;
+        }
     }
 
     /// The database has been told how the attempt ended.
@@ -48,21 +56,47 @@ impl Leases {
         self.lock().keys().map(|id| id.token()).collect::<HashSet<_>>().into_iter().collect()
     }
 
-    /// The jobs of one of the worker's queues.
-    pub(super) fn of(&self, table: usize) -> Vec<LeasedJobId> {
-        self.lock().iter().filter(|(_, held)| held.table == table).map(|(id, _)| *id).collect()
+    /// The jobs of one of the worker's queues whose handlers run.
+    pub(super) fn running(&self, lane: usize) -> Vec<LeasedJobId> {
+        let leases = self.lock();
+        let of_lane = leases.iter().filter(|(_, claimed)| claimed.lane == lane && claimed.running.is_some());
+        of_lane.map(|(id, _)| *id).collect()
     }
 
-    /// Drops the handlers of those of `asked` that are not `held` any more. Answers how many.
+    /// Asks the handler of this job to end, if it runs here.
+    pub(super) fn cancel(&self, lane: usize, job: i64) {
+        for (id, claimed) in self.lock().iter() {
+            if claimed.lane == lane
+                && id.job_id().get() == job
+                && let Some((_, membership)) = &claimed.running
+            {
+                membership.cancel_job();
+            }
+        }
+    }
+
+    /// Compares with what the database says of the jobs that were `asked` about: drops the handlers of those that are not
+    /// held any more, and asks those to end whose jobs somebody wants cancelled. Answers how many were dropped.
     ///
     /// Not those that have completed their job themselves: they have every right to go on after that.
-    pub(super) fn stop_lost(&self, asked: &[LeasedJobId], held: &Acknowledged) -> usize {
+    pub(super) fn verify(&self, asked: &[LeasedJobId], held: &Held) -> usize {
         let leases = self.lock();
-        let lost = asked.iter().filter(|id| !held.contains(**id)).filter_map(|id| leases.get(id)?.running.as_ref());
-        lost.filter(|(attempt, _)| !attempt.completed_in.load(Acquire)).map(|(_, stop)| stop.cancel()).count()
+        let mut lost = 0;
+        for id in asked {
+            let Some((attempt, membership)) = leases.get(id).and_then(|claimed| claimed.running.as_ref()) else {
+                continue;
+            };
+            if held.is_to_be_cancelled(*id) {
+                membership.cancel_job();
+            } else if !held.contains(*id) && !attempt.completed_in() {
+                membership.lose_lease();
+                lost += 1;
+            }
+        }
+        lost
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<LeasedJobId, Held>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LeasedJobId, Claimed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

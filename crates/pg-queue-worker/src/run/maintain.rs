@@ -6,6 +6,7 @@ use std::{
 };
 
 use pg_queue_core::{QueueError, QueueTable, WorkerId, cache, history, jobs, replies, workers};
+use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -14,49 +15,58 @@ use tokio::{
 use super::{
     Shared,
     heart::Life,
+    signals,
     trouble::{Fails, Trouble},
 };
+use crate::Event;
 
-/// How many jobs one rescue takes at once.
+/// How many jobs one rescue takes at once, and everything else that is done in steps.
 const BATCH: u32 = 1000;
 
 /// For so long after a death its jobs are looked for after every beat; later, once a minute, for a claim that the dead
 /// worker had sent and that committed late.
 const FRESHLY_DEAD: Duration = Duration::from_secs(120);
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// How long removing expired values from the cache may keep the rest waiting.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Works after every beat of the heart until it is aborted.
+/// Works after every beat of the heart, and when leases are to be verified, until it is aborted.
 pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Life>) {
     let mut minutely = Timer::every(Duration::from_secs(60));
     let mut five_minutely = Timer::every(Duration::from_secs(300));
     let mut hourly = Timer::every(Duration::from_secs(3600));
-    // The first jobs may have been claimed before the heart was connected at all.
-    let mut verified = 0;
-    while life.changed().await.is_ok() {
-        let Life { in_contact, dead, connects, .. } = life.borrow_and_update().clone();
+    loop {
+        tokio::select! {
+            changed = life.changed() => if changed.is_err() { return },
+            () = shared.verify.notified() => {
+                verify(&shared).await;
+                continue;
+            }
+        }
+        let Life { in_contact, dead, .. } = life.borrow_and_update().clone();
         if !in_contact {
             continue;
         }
-        if verified != connects && verify(&shared).await {
-            verified = connects;
-        }
+        verify(&shared).await;
+        signals::refresh(&shared).await;
         let minute = minutely.is_due();
         let fresh = |age: Option<Duration>| minute || age.is_some_and(|age| age < FRESHLY_DEAD);
         let suspects = dead.iter().filter(|worker| fresh(worker.dead_for));
-        for table in &shared.tables {
-            let queue = table.queue().as_str();
+        for lane in &shared.lanes {
+            let queue = lane.queue().as_str();
             let ids: Vec<WorkerId> = suspects
                 .clone()
                 .filter(|worker| worker.queues.iter().any(|theirs| theirs == queue))
                 .map(|worker| worker.id)
                 .collect();
             if !ids.is_empty() {
-                report(rescue(&shared, table, &ids).await);
+                report(rescue(&shared, &lane.table, &ids).await);
             }
+            report(park(&shared, &lane.table).await);
             if minute {
-                report(expired(&shared, table).await);
+                report(expired(&shared, &lane.table).await);
             }
         }
         if five_minutely.is_due() {
@@ -68,27 +78,56 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Lif
     }
 }
 
-/// After the connection was lost, the server may be another one, which never heard of the last claims. Drops the handlers
-/// of jobs whose leases it does not know. Answers whether all were verified.
-async fn verify<S>(shared: &Shared<S>) -> bool {
-    let mut verified = true;
-    for (number, table) in shared.tables.iter().enumerate() {
-        for asked in shared.leases.of(number).chunks(BATCH as usize) {
-            match shared.control.run(async |connection| jobs::held(&mut **connection, table, asked).await).await {
+/// Asks the database about the leases of all running handlers. Drops those whose lease is gone: after the connection was lost
+/// the server may be another one, which never heard of the last claims. Asks those to end whose jobs somebody wants cancelled,
+/// in case the notification was lost.
+async fn verify<S>(shared: &Shared<S>) {
+    for (number, lane) in shared.lanes.iter().enumerate() {
+        for asked in shared.leases.running(number).chunks(BATCH as usize) {
+            match shared.control.run(async |connection| jobs::held(&mut **connection, &lane.table, asked).await).await {
                 Ok(held) => {
-                    let lost = shared.leases.stop_lost(asked, &held);
+                    let lost = shared.leases.verify(asked, &held);
                     if lost > 0 {
-                        tracing::error!(queue = %table.queue(), lost, "handlers are dropped: their leases are lost");
+                        tracing::error!(queue = %lane.queue(), lost, "handlers are dropped: their leases are lost");
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(queue = %table.queue(), %error, "the leases could not be verified");
-                    verified &= error.trouble() == Trouble::Gone;
-                }
+                // A queue that is gone has no leases to verify; what failed otherwise is asked again after the next beat.
+                Err(error) if error.trouble() == Trouble::Gone => {}
+                Err(error) => tracing::warn!(queue = %lane.queue(), %error, "the leases could not be verified"),
             }
         }
     }
-    verified
+}
+
+/// Takes jobs that no live worker can run out of the claims' way, and puts back those that this worker can.
+async fn park<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
+    let kinds = &shared.kinds;
+    let mut back = 0;
+    loop {
+        let unpark = async |connection: &mut PoolConnection<Postgres>| {
+            jobs::unpark(&mut **connection, table, Some(kinds), BATCH).await
+        };
+        let unparked = shared.control.run(unpark).await?;
+        back += unparked;
+        if unparked == 0 {
+            break;
+        }
+        shared.look.notify_one();
+    }
+    let mut aside = 0;
+    loop {
+        let park =
+            async |connection: &mut PoolConnection<Postgres>| jobs::park(&mut **connection, table, kinds, BATCH).await;
+        let parked = shared.control.run(park).await?;
+        aside += parked;
+        if parked == 0 {
+            break;
+        }
+    }
+    if back > 0 || aside > 0 {
+        tracing::info!(queue = %table.queue(), parked = aside, unparked = back, "jobs of kinds that nobody ran, or that are run again");
+    }
+    Ok(())
 }
 
 async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[WorkerId]) -> Result<(), QueueError> {
@@ -100,22 +139,33 @@ async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[WorkerId]) ->
         }
         tracing::warn!(queue = %table.queue(), jobs = rescued.len(), "rescued jobs of dead workers");
         shared.counters.rescued.fetch_add(rescued.len() as u64, Relaxed);
+        shared
+            .teller
+            .tell(|| Event::Rescued { queue: table.queue().clone(), jobs: rescued.iter().map(|job| job.id).collect() });
         shared.look.notify_one();
     }
 }
 
 async fn expired<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
-    let discarded =
-        shared.control.run(async |connection| jobs::discard_expired(&mut **connection, table).await).await?;
-    if !discarded.is_empty() {
+    loop {
+        let discard = async |connection: &mut PoolConnection<Postgres>| {
+            jobs::discard_expired(&mut **connection, table, BATCH).await
+        };
+        let discarded = shared.control.run(discard).await?;
+        if discarded.is_empty() {
+            return Ok(());
+        }
         tracing::warn!(queue = %table.queue(), jobs = discarded.len(), "discarded jobs whose last lease ran out");
     }
-    Ok(())
 }
 
 async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     let schema = shared.queue.schema();
     shared.control.run(async |connection| replies::prune(&mut **connection, schema).await).await?;
+    let forget = async |connection: &mut PoolConnection<Postgres>| {
+        jobs::prune_unique_keys(&mut **connection, schema, BATCH).await
+    };
+    while shared.control.run(forget).await? > 0 {}
     // Not through the application's pool: handlers may have used it up.
     let mut connection = shared.control.acquire().await?;
     match timeout(CLEANUP_TIMEOUT, cache::cleanup_expired(&mut connection, schema)).await {
@@ -134,7 +184,10 @@ async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {
 
 async fn keep_history<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     let schema = shared.queue.schema();
-    shared.control.run(async |connection| history::maintain(&mut **connection, schema).await).await?;
+    let longest = shared.lanes.iter().map(|lane| lane.longest_keep()).max().unwrap_or_default();
+    // A day more, so that there is always one ahead.
+    let longest = longest.max(shared.registry.longest_keep()) + DAY;
+    shared.control.run(async |connection| history::maintain(&mut **connection, schema, longest).await).await?;
     Ok(shared.control.run(async |connection| workers::prune(&mut **connection, schema).await).await?)
 }
 

@@ -8,20 +8,25 @@ mod control;
 mod execute;
 mod generation;
 mod heart;
+mod lane;
 mod leases;
 mod maintain;
 mod observer;
 mod orphans;
 mod parts;
+mod progress;
+mod shares;
+mod signals;
+mod stopping;
 mod summary;
 mod trouble;
 mod wake;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{
-    DatabaseError, QueueError, QueueTable, WorkerId,
+    DatabaseError, QueueError, WorkerId,
     migrate::MigrateError,
     queues,
     workers::{self, Registration},
@@ -29,20 +34,23 @@ use pg_queue_core::{
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::progress::ProgressBoard;
 pub use self::summary::Summary;
-use self::{control::Control, generation::Generations, leases::Leases, parts::Parts, summary::Counters};
-use crate::{Worker, builder::Settings, registry::Registry};
-
-/// How long a cancelled handler has to end by itself before it is dropped.
-const GRACE: Duration = Duration::from_secs(5);
+use self::{control::Control, generation::Generations, lane::Lane, leases::Leases, parts::Parts, summary::Counters};
+use crate::{Middleware, QueueOptions, Worker, WorkerHandle, builder::Settings, events::Teller, registry::Registry};
 
 /// What the tasks of a running worker share.
 struct Shared<S> {
     queue: PgQueue,
     state: Arc<S>,
     registry: Registry<S>,
+    /// The kinds of the registry.
+    kinds: Vec<String>,
+    middleware: Vec<Arc<dyn Middleware>>,
+    teller: Teller,
     settings: Settings,
-    tables: Vec<QueueTable>,
+    /// The worker's queues.
+    lanes: Vec<Arc<Lane>>,
     control: Control,
     /// Free places for handlers.
     slots: Arc<Semaphore>,
@@ -52,6 +60,9 @@ struct Shared<S> {
     counters: Arc<Counters>,
     /// Rung when jobs went back into a queue by this worker's own doing: nobody notifies it of those.
     look: Arc<Notify>,
+    /// Rung when the leases of running handlers are to be verified.
+    verify: Notify,
+    board: Arc<ProgressBoard>,
     /// Every handler that has started and not ended.
     handlers: TaskTracker,
     /// Cancelled when the worker stops claiming.
@@ -61,6 +72,29 @@ struct Shared<S> {
 }
 
 impl<S: Send + Sync + 'static> Worker<S> {
+    /// Claims and runs jobs until the process is asked to end, by Ctrl-C or SIGTERM; then shuts down in order, as
+    /// [`run_until`](Self::run_until) does. Asked a second time, it ends at once: handlers are dropped, and their jobs go back.
+    ///
+    /// # Errors
+    /// Those of [`run_until`](Self::run_until).
+    pub async fn run(self) -> Result<Summary, RunError> {
+        let handle = self.handle();
+        let mut signals = stopping::Signals::new().map_err(RunError::Signals)?;
+        let hurry = async {
+            signals.next().await;
+            tracing::info!("the worker shuts down; ask once more to end it at once");
+            handle.shut_down();
+            signals.next().await;
+            tracing::warn!("the worker is ended at once");
+            handle.hurry();
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            summary = self.run_until(std::future::pending::<()>()) => summary,
+            never = hurry => match never {},
+        }
+    }
+
     /// Claims and runs jobs until `signal` resolves; then stops claiming, waits for the running handlers, cancels those
     /// that take longer than the shutdown timeout, gives their jobs back, and answers what it did.
     ///
@@ -75,18 +109,22 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// At the start: the database cannot be reached, migrations or a queue are missing. Later only if a part of the worker
     /// has ended by a mistake of its own ([`RunError::Ended`]).
     pub async fn run_until<F: Future>(self, signal: F) -> Result<Summary, RunError> {
-        let Self { queue, state, registry, settings } = self;
+        let Self { queue, state, registry, queues, middleware, teller, handle, settings } = self;
         queue.check().await?;
         let control = Control::new(&queue);
-        let tables: Vec<QueueTable> = registry.queues.iter().map(|name| name.table(queue.schema())).collect();
-        for table in &tables {
+        let look = Arc::<Notify>::default();
+        let lane = |options: &QueueOptions| {
+            Arc::new(Lane::new(options, queue.schema(), settings.concurrency, Arc::clone(&look)))
+        };
+        let lanes: Vec<Arc<Lane>> = queues.iter().map(lane).collect();
+        for lane in &lanes {
             let mut connection = control.acquire().await?;
-            queues::exists(&mut *connection, table).await?;
+            queues::exists(&mut *connection, &lane.table).await?;
         }
         let registration = Registration {
             id: WorkerId::random(),
             name: settings.name.clone().unwrap_or_else(clock::host_and_process),
-            queues: registry.queues.clone(),
+            queues: lanes.iter().map(|lane| lane.queue().clone()).collect(),
             kinds: registry.kinds(),
             beat_interval: settings.beat_interval,
         };
@@ -95,26 +133,31 @@ impl<S: Send + Sync + 'static> Worker<S> {
         workers::register(&mut *connection, queue.schema(), &registration).await?;
         drop(connection);
 
-        let closing = CancellationToken::new();
-        let hurry = CancellationToken::new();
+        let WorkerHandle { closing, hurry } = handle;
         let shared = Arc::new(Shared {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
             queue,
             state,
+            kinds: registry.kinds(),
             registry,
+            middleware,
+            teller,
             settings,
-            tables,
+            lanes,
             control,
             generations: Arc::default(),
             leases: Leases::default(),
             counters: Arc::default(),
-            look: Arc::default(),
+            look,
+            verify: Notify::new(),
+            board: Arc::default(),
             handlers: TaskTracker::new(),
             closing: closing.clone(),
             hurry: hurry.clone(),
         });
         // If this future is dropped, everything that it started ends: no claims, handlers dropped, jobs given back.
         let _ends = hurry.drop_guard();
+        signals::refresh(&shared).await;
         tracing::info!(worker = %registration.id, queues = ?registration.queues, "worker starts");
         let mut parts = tokio::spawn(Parts::start(shared, registration, began).run());
         let ended = tokio::select! {
@@ -141,6 +184,9 @@ pub enum RunError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The process cannot hear when it is asked to end.
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[source] std::io::Error),
     /// A part of the running worker has ended by a mistake of its own. Its handlers were dropped, and its jobs went back.
     #[error(
         "the worker's {0} has ended unexpectedly, which is a bug in pg-queue: the log says more; run the worker anew"

@@ -34,9 +34,8 @@ impl Observer {
         Self { interval, looked: clock::now(), seen: HashMap::new() }
     }
 
-    /// Begins to watch anew: after the connection was lost, because the server may have crashed. A beat that was acknowledged
-    /// shortly before may be lost then, since beats do not wait for the disk; whoever went on counting from the beat before
-    /// it would count longer than the one who sent it.
+    /// Begins to watch anew: after a failover, because the new server may lack a beat that the old one has answered shortly
+    /// before. Whoever went on counting from the beat before it would count longer than the one who sent it.
     pub(super) fn begin_anew(&mut self) {
         self.seen.clear();
     }

@@ -13,11 +13,15 @@ use tokio::{
 };
 
 use super::{
-    GRACE, RunError, Shared, Summary, acknowledger, claim, clock,
+    RunError, Shared, Summary, acknowledger, claim, clock,
     generation::Reason,
     heart::{Heart, Life},
-    maintain,
+    maintain, progress, signals,
 };
+
+/// How long handlers may take to be dropped. One that blocks its thread takes longer, and others wait until its heartbeat is
+/// missing.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the last acknowledgements may take at shutdown. What is not flushed by then is rescued by others.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +40,8 @@ pub(super) struct Parts<S> {
     claimer: JoinHandle<bool>,
     acknowledger: JoinHandle<()>,
     maintainer: JoinHandle<()>,
+    /// What the worker can do without for a while: telling progress, and hearing signals.
+    helpers: [JoinHandle<()>; 2],
 }
 
 impl<S: Send + Sync + 'static> Parts<S> {
@@ -45,7 +51,9 @@ impl<S: Send + Sync + 'static> Parts<S> {
         let acknowledger = tokio::spawn(acknowledger::run(Arc::clone(&shared), received));
         let claimer = tokio::spawn(claim::run(Arc::clone(&shared), life.clone(), acks));
         let maintainer = tokio::spawn(maintain::run(Arc::clone(&shared), life.clone()));
-        Self { shared, life, heart, claimer, acknowledger, maintainer }
+        let helpers =
+            [tokio::spawn(progress::run(Arc::clone(&shared))), tokio::spawn(signals::run(Arc::clone(&shared)))];
+        Self { shared, life, heart, claimer, acknowledger, maintainer, helpers }
     }
 
     /// Waits until the worker shall end, or one of its parts has ended by a mistake of ours: a worker that claims and does
@@ -76,7 +84,7 @@ impl<S: Send + Sync + 'static> Parts<S> {
 
     /// In bounded phases: no more claims, wait, cancel, drop, flush, sign off. In a hurry the first phases are left out.
     async fn shut_down(self, broken: Option<&'static str>) -> bool {
-        let Self { shared, life, heart, mut claimer, mut acknowledger, maintainer } = self;
+        let Self { shared, life, heart, mut claimer, mut acknowledger, maintainer, helpers } = self;
         let Shared { handlers, generations, hurry, .. } = &*shared;
         tracing::info!(running = handlers.len(), "worker shuts down");
         shared.closing.cancel();
@@ -94,15 +102,16 @@ impl<S: Send + Sync + 'static> Parts<S> {
                 tracing::warn!(running = handlers.len(), "handlers are cancelled: the shutdown timeout is over");
                 generations.cancel(Reason::Shutdown);
             }
-            if !ends(GRACE).await {
+            if !ends(shared.settings.cancel_grace).await {
                 generations.stop(Reason::Shutdown);
             }
         }
-        let ended = timeout(GRACE, handlers.wait()).await.is_ok();
+        let ended = timeout(DROP_TIMEOUT, handlers.wait()).await.is_ok();
         let flushed = timeout(FLUSH_TIMEOUT, &mut acknowledger).await;
         claimer.abort();
         acknowledger.abort();
         maintainer.abort();
+        helpers.iter().for_each(JoinHandle::abort);
         // The claimer also says whether it knows of everything that it has claimed.
         let clean = ended && matches!(claimed, Ok(Ok(true))) && matches!(flushed, Ok(Ok(())));
         let id = life.borrow().id;

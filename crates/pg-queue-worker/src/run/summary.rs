@@ -12,6 +12,8 @@ pub struct Summary {
     pub retried: u64,
     /// Jobs that were discarded.
     pub discarded: u64,
+    /// Jobs that were cancelled while they ran here, by others or by their handlers.
+    pub cancelled: u64,
     /// Jobs that were put off by their handlers.
     pub snoozed: u64,
     /// Jobs that were given back unfinished, at shutdown.
@@ -28,6 +30,7 @@ pub(super) struct Counters {
     pub(super) completed: AtomicU64,
     pub(super) retried: AtomicU64,
     pub(super) discarded: AtomicU64,
+    pub(super) cancelled: AtomicU64,
     pub(super) snoozed: AtomicU64,
     pub(super) released: AtomicU64,
     pub(super) lost_leases: AtomicU64,
@@ -40,6 +43,7 @@ impl Counters {
             completed: self.completed.load(Relaxed),
             retried: self.retried.load(Relaxed),
             discarded: self.discarded.load(Relaxed),
+            cancelled: self.cancelled.load(Relaxed),
             snoozed: self.snoozed.load(Relaxed),
             released: self.released.load(Relaxed),
             lost_leases: self.lost_leases.load(Relaxed),

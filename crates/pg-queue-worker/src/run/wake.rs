@@ -114,7 +114,7 @@ impl Idle {
         tokio::select! {
             () = shared.closing.cancelled() => {}
             () = shared.look.notified() => {}
-            () = woken(&mut self.listener, &mut self.wish, &shared.registry.queues) => {}
+            () = woken(&mut self.listener, &mut self.wish, shared) => {}
             () = sleep_until(until) => {}
         }
     }
@@ -123,10 +123,12 @@ impl Idle {
         // What was announced until now, the look after this will see: it must not wake the worker once more each.
         drain(&mut self.listener);
         let schema = shared.queue.schema();
-        let queues = &shared.registry.queues;
+        // Not for jobs of a paused queue, which it may not take: it is told when the queue is resumed.
+        let queues: Vec<QueueName> =
+            shared.lanes.iter().filter(|lane| !lane.is_paused()).map(|lane| lane.queue().clone()).collect();
         let wished = shared
             .control
-            .run(async |connection| workers::wait(&mut **connection, schema, queues, id, WISH).await)
+            .run(async |connection| workers::wait(&mut **connection, schema, &queues, id, WISH).await)
             .await;
         let now = Instant::now();
         self.wish = match wished {
@@ -143,7 +145,8 @@ impl Idle {
 /// The time until the next scheduled job of any of these queues, so that it starts when it is due and not at the next poll.
 async fn next_due<S>(shared: &Shared<S>, serving: &[usize]) -> Option<Duration> {
     let mut next = None;
-    for table in serving.iter().map(|table| &shared.tables[*table]) {
+    let unpaused = serving.iter().map(|lane| &shared.lanes[*lane]).filter(|lane| !lane.is_paused());
+    for table in unpaused.map(|lane| &lane.table) {
         let due = shared.control.run(async |connection| jobs::next_due(&mut **connection, table).await).await;
         // An error here is met again by the next claim, which reports it.
         next = next.into_iter().chain(due.ok().flatten()).min();
@@ -151,14 +154,14 @@ async fn next_due<S>(shared: &Shared<S>, serving: &[usize]) -> Option<Duration> 
     next
 }
 
-/// Resolves when a job may have come to one of `queues`.
-async fn woken(listener: &mut Option<Listener>, wish: &mut Wish, queues: &[QueueName]) {
+/// Resolves when a job may have come to one of the worker's queues.
+async fn woken<S>(listener: &mut Option<Listener>, wish: &mut Wish, shared: &Shared<S>) {
     let Some(open) = listener else { return std::future::pending().await };
     loop {
         match open.recv().await {
             Ok(notification) => {
                 let queue = notification.payload.strip_prefix("wake:");
-                if queue.is_some_and(|woken| queues.iter().any(|queue| queue.as_str() == woken)) {
+                if queue.is_some_and(|woken| shared.lanes.iter().any(|lane| lane.queue().as_str() == woken)) {
                     return;
                 }
             }

@@ -1,0 +1,22 @@
+//! Making waiting jobs due.
+
+use sqlx::PgExecutor;
+
+use crate::{JobId, QueueError, QueueTable, sql};
+
+/// Makes those of `jobs` that wait due now. Answers which. Rows that others have locked are skipped.
+///
+/// # Errors
+/// The queue is missing or the database failed.
+pub async fn hasten(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    jobs: &[JobId],
+) -> Result<Vec<JobId>, QueueError> {
+    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("hasten.sql"), table))
+        .bind(super::numbers(jobs))
+        .fetch_all(executor)
+        .await
+        .map_err(|error| QueueError::new(error, table))?;
+    Ok(ids.into_iter().map(JobId).collect())
+}

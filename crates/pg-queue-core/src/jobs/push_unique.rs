@@ -1,0 +1,164 @@
+//! Enqueuing jobs that have unique keys.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use sqlx::PgConnection;
+
+use super::{
+    PushError, PushOutcome,
+    fold::{Group, Met, grouped},
+    row::{Conflict, Hold, Row, bind, fitting},
+};
+use crate::{JobId, QueueError, QueueTable, sql};
+
+/// How often a unique key may be freed between meeting it and looking for its holder before the call gives up.
+const TRIES: u32 = 100;
+
+/// What met each key. A key that is missing was freed between the statement that met it and the look for its holder.
+type MetByKey = HashMap<String, Met>;
+
+/// Which statement enqueues a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Statement {
+    Keeping,
+    /// With the most that a debounced job waits from its first enqueue on.
+    Overwriting(Option<i64>),
+    Remembered,
+}
+
+impl Statement {
+    fn of(row: &Row<'_>) -> Option<Self> {
+        let key = row.key.as_ref()?;
+        Some(match (key.hold, key.on_conflict) {
+            (Hold::Time(_), _) => Self::Remembered,
+            (Hold::Job { .. }, Conflict::Keep) => Self::Keeping,
+            (Hold::Job { .. }, Conflict::Replace) => Self::Overwriting(None),
+            (Hold::Job { .. }, Conflict::Debounce(most)) => Self::Overwriting(Some(most)),
+        })
+    }
+}
+
+/// Enqueues those of `rows` at `places`, which have keys. Answers what became of each, by its place.
+///
+/// Whatever a batch has about one key is one row of one statement. The holder of a key that is met there is looked for by a
+/// statement of its own, with a newer snapshot; a key that was freed in between is tried again.
+pub(super) async fn push_unique(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    rows: &[Row<'_>],
+    places: &[usize],
+) -> Result<Vec<(usize, PushOutcome)>, PushError> {
+    let mut outcomes = Vec::with_capacity(places.len());
+    let mut open = grouped(rows, places);
+    for _ in 0..TRIES {
+        let mut by_statement = BTreeMap::<Statement, Vec<Group>>::new();
+        for group in open.drain(..) {
+            if let Some(statement) = Statement::of(&rows[group.written]) {
+                by_statement.entry(statement).or_default().push(group);
+            }
+        }
+        for (statement, mut groups) in by_statement {
+            while !groups.is_empty() {
+                let rest = groups.split_off(fitting(groups.iter().map(|group| &rows[group.written])));
+                let written: Vec<&Row<'_>> = groups.iter().map(|group| &rows[group.written]).collect();
+                let met = send(connection, table, statement, &written)
+                    .await
+                    .map_err(|error| QueueError::new(error, table))?;
+                for (group, row) in groups.into_iter().zip(written) {
+                    match row.key_text().and_then(|key| met.get(key)) {
+                        Some(met) => outcomes.extend(group.outcomes(rows, *met)),
+                        None => open.push(group),
+                    }
+                }
+                groups = rest;
+            }
+        }
+        if open.is_empty() {
+            return Ok(outcomes);
+        }
+    }
+    Err(PushError::Contended(TRIES))
+}
+
+async fn send(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    statement: Statement,
+    rows: &[&Row<'_>],
+) -> Result<MetByKey, sqlx::Error> {
+    let sql = |template| bind(sqlx::query_as(sql::in_queue(template, table)), rows);
+    let pushing = match statement {
+        Statement::Keeping => sql(include_str!("push_keeping.sql")),
+        Statement::Overwriting(most) => sql(include_str!("push_overwriting.sql")).bind(most),
+        Statement::Remembered => {
+            let spans: Vec<i64> = rows.iter().map(|row| row.span()).collect();
+            sql(include_str!("push_remembered.sql")).bind(spans)
+        }
+    };
+    let pushed: Vec<(String, i64, bool)> = pushing.fetch_all(&mut *connection).await?;
+    let told = |(key, id, was_there)| {
+        let id = JobId(id);
+        (key, if was_there { Met::Waiting(id) } else { Met::Nobody(id) })
+    };
+    let mut met: MetByKey = pushed.into_iter().map(told).collect();
+    let conflicts = |row: &&&Row<'_>| row.key_text().is_some_and(|key| !met.contains_key(key));
+    let conflicting: Vec<&Row<'_>> = rows.iter().filter(conflicts).copied().collect();
+    if conflicting.is_empty() {
+        return Ok(met);
+    }
+    let look = match statement {
+        Statement::Keeping | Statement::Overwriting(_) => include_str!("find_unique.sql"),
+        Statement::Remembered => include_str!("find_remembered.sql"),
+    };
+    let keys: Vec<&str> = conflicting.iter().filter_map(|row| row.key_text()).collect();
+    let holders: Vec<(String, i64)> =
+        sqlx::query_as(sql::in_queue(look, table)).bind(keys).fetch_all(&mut *connection).await?;
+    let left_alone = holders.into_iter().map(|(key, id)| (key, Met::LeftAlone(JobId(id))));
+    let mut holders: MetByKey = left_alone.collect();
+    if statement == Statement::Remembered {
+        overwrite(connection, table, &conflicting, &mut holders).await?;
+    }
+    met.extend(holders);
+    Ok(met)
+}
+
+/// Overwrites the waiting ones among `holders`, where that is asked for.
+async fn overwrite(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    rows: &[&Row<'_>],
+    holders: &mut MetByKey,
+) -> Result<(), sqlx::Error> {
+    let mut overwriting = Vec::new();
+    let (mut most, mut ids) = (Vec::new(), Vec::new());
+    for row in rows {
+        let Some(key) = &row.key else { continue };
+        let Some(Met::LeftAlone(id)) = holders.get(&key.text) else { continue };
+        let longest = match key.on_conflict {
+            Conflict::Keep => continue,
+            Conflict::Replace => None,
+            Conflict::Debounce(most) => Some(most),
+        };
+        overwriting.push(*row);
+        most.push(longest);
+        ids.push(id.get());
+    }
+    if overwriting.is_empty() {
+        return Ok(());
+    }
+    let overwritten: Vec<(i64,)> =
+        bind(sqlx::query_as(sql::in_queue(include_str!("overwrite.sql"), table)), &overwriting)
+            .bind(most)
+            .bind(ids)
+            .fetch_all(connection)
+            .await?;
+    let overwritten: HashSet<i64> = overwritten.into_iter().map(|(id,)| id).collect();
+    for met in holders.values_mut() {
+        if let Met::LeftAlone(id) = *met
+            && overwritten.contains(&id.get())
+        {
+            *met = Met::Waiting(id);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Telling the database how far jobs have come: the last word of each, and not more often than anybody can look.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use pg_queue_core::{
+    LeasedJobId,
+    jobs::{self, Progress},
+};
+use tokio::{sync::Notify, time::sleep};
+
+use super::Shared;
+
+/// How often it is told at most.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the handlers have said and the database was not told yet.
+#[derive(Debug, Default)]
+pub(crate) struct ProgressBoard {
+    said: Mutex<HashMap<(usize, LeasedJobId), Progress>>,
+    /// Rung when there is something.
+    rung: Notify,
+}
+
+impl ProgressBoard {
+    /// A handler says how far its job has come. Only its last word counts.
+    pub(crate) fn note(&self, lane: usize, id: LeasedJobId, progress: Progress) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert((lane, id), progress);
+        self.rung.notify_one();
+    }
+
+    fn take(&self) -> HashMap<(usize, LeasedJobId), Progress> {
+        std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Tells until it is aborted. What fails is left out: the next word comes soon.
+pub(super) async fn run<S>(shared: Arc<Shared<S>>) {
+    loop {
+        shared.board.rung.notified().await;
+        let mut by_lane: HashMap<usize, Vec<(LeasedJobId, Progress)>> = HashMap::new();
+        for ((lane, id), progress) in shared.board.take() {
+            by_lane.entry(lane).or_default().push((id, progress));
+        }
+        for (lane, said) in by_lane {
+            let table = &shared.lanes[lane].table;
+            let told = shared.control.run(async |connection| jobs::progress(&mut **connection, table, &said).await);
+            if let Err(error) = told.await {
+                tracing::debug!(queue = %table.queue(), %error, "the progress of jobs was not told");
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// assert_eq!(backoff.delay(4), Duration::from_secs(8));
 /// assert_eq!(backoff.delay(30), Duration::from_secs(60));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Backoff {
     /// The same delay after every attempt.
@@ -32,6 +32,8 @@ pub enum Backoff {
         /// The longest delay.
         max: Duration,
     },
+    /// What a function says of the number of the attempt that has failed; the first is 1.
+    Function(fn(attempt: u16) -> Duration),
 }
 
 impl Backoff {
@@ -52,6 +54,7 @@ impl Backoff {
                 let factor = 2_u32.checked_pow(attempt - 1).unwrap_or(u32::MAX);
                 base.saturating_mul(factor).min(max)
             }
+            Self::Function(delay) => delay(u16::try_from(attempt).unwrap_or(u16::MAX)),
         }
     }
 
@@ -67,6 +70,23 @@ impl Backoff {
 
 /// A hundred years: longer than any honest delay, and far from where timestamps overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Two functions are equal when they are at the same address; the compiler may give one to two of them, or two to one.
+impl PartialEq for Backoff {
+    fn eq(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Self::Constant(one), Self::Constant(other)) => one == other,
+            (Self::Linear { base, max }, Self::Linear { base: other, max: longest })
+            | (Self::Exponential { base, max }, Self::Exponential { base: other, max: longest }) => {
+                (base, max) == (other, longest)
+            }
+            (Self::Function(one), Self::Function(other)) => std::ptr::fn_addr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Backoff {}
 
 impl Default for Backoff {
     fn default() -> Self {

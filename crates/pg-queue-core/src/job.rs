@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Backoff, Enqueue, EnqueueMany, Enqueuer, Priority, Unique, jobs::PushError};
+use crate::{Backoff, Cron, Enqueue, EnqueueMany, Enqueuer, Priority, Unique, jobs::PushError};
 
 /// A payload that can be enqueued by type and handled by type.
 ///
@@ -51,6 +51,18 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// How long a completed job of this type is kept in the history, with its output. Default: not at all; a day if its
     /// handler leaves an output.
     const KEEP: Option<Duration> = None;
+
+    /// When jobs of this type are made by themselves, for as long as a worker runs that has it registered. Default: never.
+    const CRON: Option<Cron> = None;
+
+    /// The job that is made at a time of [`CRON`](Self::CRON). Derived with that: the type's `Default`.
+    #[must_use]
+    fn from_cron() -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// What makes this job the same as another one. Default: nothing does.
     ///

@@ -19,6 +19,7 @@ pub mod topics;
 pub mod workers;
 
 mod backoff;
+mod cron;
 mod database_error;
 mod decode;
 mod enqueue;
@@ -34,6 +35,7 @@ mod trace_context;
 
 pub use self::{
     backoff::Backoff,
+    cron::{Cron, Missed},
     database_error::{DatabaseError, QueueError},
     decode::{DecodeError, from_json},
     enqueue::{Enqueue, EnqueueFuture, EnqueueMany, EnqueueManyFuture, Enqueuer, push_checked, push_many_checked},

@@ -45,10 +45,10 @@ pub use pg_queue_client::{
     PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError, RequestResponse, UndecodableJob, migrate,
 };
 pub use pg_queue_core::{
-    AttemptError, Backoff, DatabaseError, DecodeError, Enqueue, EnqueueMany, Enqueuer, Inbox, InvalidPriority,
+    AttemptError, Backoff, Cron, DatabaseError, DecodeError, Enqueue, EnqueueMany, Enqueuer, Inbox, InvalidPriority,
     InvalidQueueName, InvalidSchema, InvalidTraceContext, Job, JobFilter, JobId, JobState, LeaseLost, LeasedJobId,
-    OnConflict, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema, TraceContext, Unique,
-    UniqueScope, UniqueUntil, WorkerId,
+    Missed, OnConflict, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema, TraceContext,
+    Unique, UniqueScope, UniqueUntil, WorkerId,
     cache::{CacheError, InvalidTtl, Ttl},
     history::{FinishedJob, FinishedState, HistoryFilter},
     jobs::{LeaseError, NewJob, PushError, QueueStats, StoredJob},

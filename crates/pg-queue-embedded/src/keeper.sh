@@ -20,14 +20,16 @@ then
     echo "$server" >"$folder/pid"
 fi
 
-# From here on only the owner ends this script. The server has its own ways with signals and must not inherit this.
+# From here on only the owner ends this script: no signal, and no `:` below, which would if it could not write. The
+# server has its own ways with signals and must not inherit this.
 trap '' HUP INT QUIT TERM
 
 {
     while read -r _; do :; done
     # More than once, because a server that has only just begun does not hear the signal yet; but not when it has
-    # ended, because its number may be another process by now.
-    until [ -e "$folder/ended" ]; do
+    # ended, because its number may be another process by now. An owner that has lost patience deletes the folder
+    # itself, and then only the server can tell that it has ended.
+    while [ ! -e "$folder/ended" ] && kill -0 "$server" 2>/dev/null; do
         kill -QUIT "$server"
         # A test may have halted it.
         kill -CONT "$server"
@@ -36,7 +38,7 @@ trap '' HUP INT QUIT TERM
 } <&3 &
 
 if [ -n "$server" ]; then wait "$server"; fi
-: >"$folder/ended"
+true >"$folder/ended"
 # The job in the background ends only after the owner.
 wait
 rm -rf "$folder"

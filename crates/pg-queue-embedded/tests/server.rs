@@ -10,9 +10,10 @@ use std::{
 };
 
 use pg_queue_embedded::{Database, Server, Settings, StartError, shared};
+use rustix::process::{getpgid, test_kill_process_group};
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{folder, in_a_clean_process, is_running, output, role};
+use crate::support::{folder, in_a_clean_process, is_running, output, process, role, wait_until};
 
 /// What the tests below run with another environment.
 #[test]
@@ -73,6 +74,22 @@ fn only_its_account_and_we_may_enter_the_folder() {
     let server = Server::start(Settings::for_tests()).unwrap();
     let mode = fs::metadata(folder(&server)).unwrap().permissions().mode() & 0o777;
     assert!(mode == 0o700 || mode == 0o770, "{mode:o}");
+}
+
+#[test]
+fn a_server_whose_folder_is_gone_is_stopped_all_the_same() {
+    let server = Server::start(Settings::for_tests()).unwrap();
+    let (folder, pid) = (folder(&server), server.pid().unwrap());
+    let group = getpgid(Some(process(pid))).unwrap();
+    wait_until("the folder is gone", || {
+        // It may write while we delete.
+        let _ = fs::remove_dir_all(&folder);
+        !folder.exists()
+    });
+    server.stop();
+    assert!(!is_running(pid));
+    wait_until("the shell that kept it is gone too", || test_kill_process_group(group).is_err());
+    assert!(!folder.exists());
 }
 
 #[test]

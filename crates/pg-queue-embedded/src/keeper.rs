@@ -1,19 +1,14 @@
 //! The life of one private server, in the hands of a shell that outlives us by a moment.
 
 use std::{
-    env,
-    ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{Settings, StartError, account::Account, find, folder, url};
-
-const SCRIPT: &str = include_str!("keeper.sh");
+use crate::{Settings, StartError, account::Account, find, folder, shell::Shell, url};
 
 /// What the server says once it takes connections. `LC_ALL=C` keeps it in English.
 const READY: &str = "database system is ready to accept connections";
@@ -35,9 +30,7 @@ pub(crate) struct Keeper {
     bin_dir: PathBuf,
     folder: PathBuf,
     pid: u32,
-    /// Its standard input is the lifeline: the shell stops the server when our end closes. The standard library opens
-    /// pipes with `O_CLOEXEC`, so that no other child of ours keeps the line open after us.
-    shell: Child,
+    shell: Shell,
 }
 
 impl Keeper {
@@ -45,7 +38,7 @@ impl Keeper {
         let bin_dir = find::find(settings.bin_dir.as_deref())?;
         let account = Account::choose()?;
         let folder = folder::create(settings, account)?;
-        let shell = command(settings, account, &folder, &bin_dir).spawn().map_err(|source| {
+        let shell = Shell::start(settings, account, &folder, &bin_dir).map_err(|source| {
             let _ = fs::remove_dir(&folder);
             StartError::Io { what: "start /bin/sh for a private server".into(), source }
         })?;
@@ -61,7 +54,7 @@ impl Keeper {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             // Looked at before the log, so that the log is complete if the answer is yes.
-            let ended = self.folder.join("ended").exists() || !matches!(self.shell.try_wait(), Ok(None));
+            let ended = self.folder.join("ended").exists() || self.shell.has_ended();
             let log = fs::read(self.log_path()).unwrap_or_default();
             let log = String::from_utf8_lossy(&log);
             let pid = fs::read_to_string(self.folder.join("pid")).unwrap_or_default();
@@ -107,42 +100,14 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        drop(self.shell.stdin.take());
+        self.shell.release();
         let deadline = Instant::now() + STOP_LIMIT;
-        while let Ok(None) = self.shell.try_wait()
-            && Instant::now() < deadline
-        {
+        while !self.shell.has_ended() && Instant::now() < deadline {
             thread::sleep(POLL);
         }
         // The shell has done this, unless it was killed or failed before it could.
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-fn command(settings: &Settings, account: Option<Account>, folder: &Path, bin_dir: &Path) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", SCRIPT, "keeper"]).arg(folder).arg(bin_dir);
-    // No TCP, and the socket where only we get at it.
-    command.args(["-h", "", "-p", "5432", "-k"]).arg(folder);
-    for (name, value) in &settings.options {
-        command.arg("-c").arg(format!("{name}={value}"));
-    }
-    for (name, _) in env::vars_os().filter(|(name, _)| is_meant_for_postgres(name)) {
-        command.env_remove(name);
-    }
-    command.env("LC_ALL", "C").current_dir("/");
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    // A group of its own, which Ctrl-C in our terminal does not reach.
-    command.process_group(0);
-    if let Some(account) = account {
-        account.apply(&mut command);
-    }
-    command
-}
-
-/// Variables that would make the server another one than asked for.
-fn is_meant_for_postgres(name: &OsStr) -> bool {
-    ["PG", "LC_", "LANG"].iter().any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
 }
 
 fn failed(what: String, log: &str) -> StartError {

@@ -52,6 +52,8 @@ mod find;
 mod folder;
 #[cfg(unix)]
 mod keeper;
+#[cfg(unix)]
+mod shell;
 
 #[cfg(not(unix))]
 #[path = "keeper_elsewhere.rs"]

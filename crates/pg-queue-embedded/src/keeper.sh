@@ -31,7 +31,7 @@ trap '' HUP INT QUIT TERM
     # itself, and then only the server can tell that it has ended.
     while [ ! -e "$folder/ended" ] && kill -0 "$server" 2>/dev/null; do
         kill -QUIT "$server"
-        # A test may have halted it.
+        # A test may have frozen it.
         kill -CONT "$server"
         sleep 0.02 || sleep 1
     done

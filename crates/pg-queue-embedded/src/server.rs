@@ -123,7 +123,7 @@ impl Server {
         self.keeper().map(Keeper::log_path)
     }
 
-    /// The process number of a private server's first process, for tests that stop or kill it.
+    /// The process number of a private server's first process, for tests that freeze or kill it.
     pub fn pid(&self) -> Option<u32> {
         self.keeper().map(Keeper::pid)
     }

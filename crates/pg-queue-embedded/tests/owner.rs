@@ -75,7 +75,7 @@ fn an_owner_killed_before_its_server_is_ready_leaves_nothing() {
 }
 
 #[test]
-fn a_server_that_was_halted_goes_with_its_owner_too() {
+fn a_server_that_was_frozen_goes_with_its_owner_too() {
     let owner = Owner::that("waits");
     kill_process(process(owner.server), Signal::STOP).unwrap();
     owner.signal(Signal::KILL);

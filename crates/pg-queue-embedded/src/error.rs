@@ -1,6 +1,6 @@
 //! What can go wrong, one enum per operation.
 
-use std::{error::Error, fmt::Display, io, path::PathBuf};
+use std::{error::Error, fmt::Display, io, path::PathBuf, time::Duration};
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,10 @@ pub enum StartError {
         source: sqlx::Error,
     },
 
+    /// A server that was given by its URL cannot be started again: it was never ours to halt.
+    #[error("only a private server can be resumed, and this one was given by its URL")]
+    Given,
+
     /// The operating system refused something.
     #[error("could not {what}")]
     Io {
@@ -42,11 +46,36 @@ pub enum StartError {
         source: io::Error,
     },
 
-    /// `initdb` or `postgres` ran and gave up.
+    /// `initdb` or `postgres` ran and gave up, or was not ready in time.
     #[error("{what}; the end of its log:\n{log}")]
     Failed {
         /// Which program failed, and how.
         what: String,
+        /// The last lines of its log.
+        log: String,
+    },
+}
+
+/// Why a server could not be halted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HaltError {
+    /// A server that was given by its URL is not ours to halt.
+    #[error("only a private server can be halted, and this one was given by its URL")]
+    Given,
+
+    /// The shell that keeps the server takes no orders; somebody has killed it.
+    #[error("could not tell the server's shell to halt it")]
+    Order {
+        /// What the operating system said.
+        source: io::Error,
+    },
+
+    /// The server has been told to end and has not yet.
+    #[error("the server still runs {limit:?} after it was told to end; the end of its log:\n{log}")]
+    StillRunning {
+        /// How long it was waited for.
+        limit: Duration,
         /// The last lines of its log.
         log: String,
     },

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Settings, StartError};
+use crate::{Halt, HaltError, Settings, StartError};
 
 /// Cannot exist on this platform.
 #[derive(Debug)]
@@ -11,6 +11,14 @@ pub(crate) enum Keeper {}
 impl Keeper {
     pub(crate) fn start(_settings: &Settings) -> Result<Keeper, StartError> {
         Err(StartError::Platform)
+    }
+
+    pub(crate) fn halt(&self, _how: Halt) -> Result<(), HaltError> {
+        match *self {}
+    }
+
+    pub(crate) fn resume(&self) -> Result<(), StartError> {
+        match *self {}
     }
 
     pub(crate) fn url(&self, _database: &str) -> String {
@@ -29,7 +37,7 @@ impl Keeper {
         match *self {}
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> Option<u32> {
         match *self {}
     }
 }

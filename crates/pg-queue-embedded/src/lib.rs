@@ -31,6 +31,9 @@
 //! # Ok::<(), pg_queue_embedded::StartError>(())
 //! ```
 //!
+//! A test of what survives a crash ends the server with [`Server::halt`] and starts it again on the same data with
+//! [`Server::resume`].
+//!
 //! A private server needs a Unix; elsewhere only given servers work.
 
 #![forbid(unsafe_code)]
@@ -38,6 +41,7 @@
 mod connection;
 mod database;
 mod error;
+mod halt;
 mod server;
 mod settings;
 mod shared;
@@ -61,7 +65,8 @@ mod keeper;
 
 pub use crate::{
     database::Database,
-    error::{DatabaseError, StartError},
+    error::{DatabaseError, HaltError, StartError},
+    halt::Halt,
     server::Server,
     settings::Settings,
     shared::shared,

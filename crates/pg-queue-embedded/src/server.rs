@@ -7,7 +7,7 @@ use std::{
 
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{Settings, StartError, connection, keeper::Keeper, url};
+use crate::{Halt, HaltError, Settings, StartError, connection, keeper::Keeper, url};
 
 /// Where a test, example or demo finds its server.
 ///
@@ -123,9 +123,48 @@ impl Server {
         self.keeper().map(Keeper::log_path)
     }
 
-    /// The process number of a private server's first process, for tests that freeze or kill it.
+    /// The process number of a private server's first process while it runs, for tests that freeze or kill it.
     pub fn pid(&self) -> Option<u32> {
-        self.keeper().map(Keeper::pid)
+        self.keeper().and_then(Keeper::pid)
+    }
+
+    /// Ends a private server and keeps its data for [`Server::resume`]; this blocks until it has ended, for about 20 ms,
+    /// and for 60 seconds at most.
+    ///
+    /// Does nothing if the server has ended already. One that somebody killed is waited for, so that it can be resumed.
+    /// Dropping a halted server deletes its data as ever, and so does the end of the process.
+    ///
+    /// ```
+    /// use pg_queue_embedded::{Halt, Server, Settings};
+    ///
+    /// let server = Server::start(Settings::durable())?;
+    /// server.halt(Halt::Immediate)?;
+    /// assert_eq!(server.pid(), None);
+    /// server.resume()?;
+    /// assert!(server.pid().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the server is a given one, or has not ended in time. It may still end then; [`Halt::Immediate`] after
+    /// [`Halt::Fast`] makes it.
+    pub fn halt(&self, how: Halt) -> Result<(), HaltError> {
+        self.keeper().ok_or(HaltError::Given)?.halt(how)
+    }
+
+    /// Starts a private server again that was halted, with the same settings on the same data, and at the same URL;
+    /// this blocks until it takes connections, for 20 to 100 ms, and for 60 seconds at most.
+    ///
+    /// Does nothing if the server runs. After killing one, call [`Server::halt`] first: until its death is noticed, it
+    /// counts as running.
+    ///
+    /// # Errors
+    ///
+    /// If the server is a given one, or does not start in time; the error holds the end of its log. Trying again is
+    /// fine.
+    pub fn resume(&self) -> Result<(), StartError> {
+        self.keeper().ok_or(StartError::Given)?.resume()
     }
 
     /// Stops a private server and deletes its data, as dropping does; this takes about 50 ms, and 10 seconds at most.

@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
-    io,
+    io::{self, Write},
     os::unix::{ffi::OsStrExt, process::CommandExt},
     path::Path,
     process::{Child, Command, Stdio},
@@ -26,6 +26,12 @@ impl Shell {
         bin_dir: &Path,
     ) -> io::Result<Shell> {
         command(settings, account, folder, bin_dir).spawn().map(Shell)
+    }
+
+    /// What is an order, the script says.
+    pub(crate) fn order(&self, order: &str) -> io::Result<()> {
+        let mut pipe = self.0.stdin.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        pipe.write_all(format!("{order}\n").as_bytes())
     }
 
     /// Lets go of the lifeline, but does not wait for what the shell does then.

@@ -12,10 +12,11 @@ use std::{
     thread,
 };
 
-use pg_queue_embedded::{Server, Settings, shared};
+use pg_queue_embedded::{Halt, Server, Settings, shared};
 use rustix::process::{Signal, kill_process, kill_process_group};
+use tokio::runtime;
 
-use crate::support::{folder, in_a_clean_process, is_running, process, role, wait_until};
+use crate::support::{connect_and_freeze, folder, in_a_clean_process, is_running, process, role, wait_until};
 
 /// What the owners below do, in a process of their own.
 #[test]
@@ -26,6 +27,35 @@ fn owner() {
             let server = Server::start(Settings::for_tests()).unwrap();
             introduce(&server, 0);
             wait_for_ever();
+        }
+        Some("has halted it") => {
+            let server = Server::start(Settings::for_tests()).unwrap();
+            let pid = server.pid().unwrap();
+            server.halt(Halt::Immediate).unwrap();
+            introduce_as(pid, &server, 0);
+            wait_for_ever();
+        }
+        Some("is halting it") => {
+            let server = Server::start(Settings::for_tests()).unwrap();
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // A fast end waits for this one without a limit.
+            let (_connection, backend) = runtime.block_on(connect_and_freeze(&server));
+            thread::scope(|scope| {
+                scope.spawn(|| server.halt(Halt::Fast));
+                let log = || fs::read_to_string(server.log_path().unwrap()).unwrap();
+                wait_until("the server is ending", || log().contains("received fast shutdown request"));
+                introduce(&server, backend);
+            });
+        }
+        Some("is resuming it") => {
+            let server = Server::start(Settings::for_tests()).unwrap();
+            server.halt(Halt::Immediate).unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| server.resume());
+                wait_until("it has begun, but is hardly ready", || server.pid().is_some());
+                introduce(&server, 0);
+                wait_for_ever();
+            });
         }
         Some("waits with a child") => {
             let server = Server::start(Settings::for_tests()).unwrap();
@@ -83,6 +113,31 @@ fn a_server_that_was_frozen_goes_with_its_owner_too() {
 }
 
 #[test]
+fn a_halted_server_goes_with_its_killed_owner() {
+    let owner = Owner::that("has halted it");
+    assert!(!is_running(owner.server) && owner.folder.join("data").exists());
+    owner.signal(Signal::KILL);
+    owner.assert_nothing_left();
+}
+
+#[test]
+fn a_server_whose_halt_takes_long_goes_with_its_killed_owner() {
+    let owner = Owner::that("is halting it");
+    let backend = owner.child;
+    assert!(is_running(owner.server) && is_running(backend));
+    owner.signal(Signal::KILL);
+    owner.assert_nothing_left();
+    assert!(!is_running(backend));
+}
+
+#[test]
+fn a_server_that_is_resumed_goes_with_its_killed_owner() {
+    let owner = Owner::that("is resuming it");
+    owner.signal(Signal::KILL);
+    owner.assert_nothing_left();
+}
+
+#[test]
 fn an_interrupted_or_terminated_owner_takes_its_server_along() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let owner = Owner::that("waits");
@@ -111,7 +166,11 @@ fn an_owner_that_ends_by_itself_takes_its_server_along() {
 
 /// Tells the test about the server.
 fn introduce(server: &Server, child: u32) {
-    println!("\nserver {} {child} {}", server.pid().unwrap(), folder(server).display());
+    introduce_as(server.pid().unwrap(), server, child);
+}
+
+fn introduce_as(pid: u32, server: &Server, child: u32) {
+    println!("\nserver {pid} {child} {}", folder(server).display());
     std::io::stdout().flush().unwrap();
 }
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use pg_queue_embedded::Server;
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use sqlx::{Connection, PgConnection};
 
 /// Tells a test that it is the program that another test runs, and which part it plays.
 const ROLE: &str = "TEST_ROLE";
@@ -68,4 +69,13 @@ pub(crate) fn process(pid: u32) -> Pid {
 pub(crate) fn folder(server: &Server) -> PathBuf {
     let log = server.log_path().expect("a private server has a log");
     log.parent().map(Path::to_path_buf).expect("the log is in a folder")
+}
+
+/// A connection, and the server's process behind it, which does and notices nothing until it is thawed or killed.
+pub(crate) async fn connect_and_freeze(server: &Server) -> (PgConnection, u32) {
+    let mut connection = PgConnection::connect(&server.admin_url()).await.expect("the server answers");
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await.expect("a number");
+    let pid = u32::try_from(pid).expect("the number of a process");
+    kill_process(process(pid), Signal::STOP).expect("it runs");
+    (connection, pid)
 }

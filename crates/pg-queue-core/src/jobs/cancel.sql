@@ -38,4 +38,5 @@ kept as (
         {schema}.pg_queue_keep_discarded('{queue_name}')
     from buried
 )
-select found.id, found.runs from found left join (select count(*) from told) as notified on true
+-- Counted, because what nobody asks for is not done.
+select found.id, found.runs from found where (select count(*) from told) >= 0

@@ -1,12 +1,15 @@
 //! pg-queue-core against a real PostgreSQL: one binary, so that one server serves all tests; one module a subject.
 
 mod cache;
+mod cancel;
 mod claim;
 mod enqueue;
 mod failures;
 mod history;
+mod kept;
 mod leases;
 mod migrations;
+mod operate;
 mod plans;
 mod push;
 mod push_sql;
@@ -14,5 +17,6 @@ mod queues;
 mod replies;
 mod statements;
 mod support;
+mod unique;
 mod wake;
 mod workers;

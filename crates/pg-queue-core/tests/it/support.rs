@@ -191,6 +191,11 @@ pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
     tokio::time::timeout(Duration::from_secs(60), patience).await.expect("the condition came true");
 }
 
+/// What must happen, and soon.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("this ends in time")
+}
+
 /// The code and the message with which the server refused a statement.
 pub(crate) fn sql_error<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> (String, String) {
     let error = result.expect_err("the server refuses this");

@@ -7,6 +7,7 @@
 
 mod cache;
 mod connection;
+mod history;
 mod listener;
 mod missing;
 mod notify;
@@ -18,10 +19,13 @@ mod shared;
 
 pub use self::{
     cache::{Cache, GetOrSetError},
+    history::{History, Retried},
     listener::{ListenError, Listener, Notification, RecvError},
     notify::Notifier,
     on::On,
     pg_queue::{ConfigError, PgQueue, PgQueueBuilder, migrate},
-    queue::{DEFAULT_LEASE, PopError, PoppedJob, Queue, UndecodableJob},
+    queue::{
+        CancelOutcome, Cancelled, DEFAULT_LEASE, PopError, PoppedJob, Queue, RetryOutcome, SettingError, UndecodableJob,
+    },
     request_response::{CallError, RequestResponse},
 };

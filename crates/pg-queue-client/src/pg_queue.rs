@@ -12,7 +12,7 @@ use sqlx::{
 };
 
 use crate::{
-    Cache, ListenError, Listener, Notifier, On, Queue, RequestResponse,
+    Cache, History, ListenError, Listener, Notifier, On, Queue, RequestResponse,
     listener::{Address, Hub},
     shared::Shared,
 };
@@ -40,6 +40,8 @@ use crate::{
 pub struct PgQueue {
     /// Queues, and jobs driven by hand.
     pub queue: Queue,
+    /// Finished jobs that are kept.
+    pub history: History,
     /// Notifications.
     pub notify: Notifier,
     /// The cache.
@@ -193,6 +195,7 @@ impl PgQueueBuilder {
         let shared = Arc::new(Shared::new(pool, self.schema, hub));
         PgQueue {
             queue: Queue::new(Arc::clone(&shared)),
+            history: History::new(Arc::clone(&shared)),
             notify: Notifier::new(Arc::clone(&shared)),
             cache: Cache::new(Arc::clone(&shared)),
             request_response: RequestResponse::new(Arc::clone(&shared)),

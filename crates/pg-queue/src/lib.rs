@@ -41,8 +41,9 @@
 /// The name under which the project first promised [`PgQueue`].
 pub use pg_queue_client::PgQueue as PgQueueManager;
 pub use pg_queue_client::{
-    Cache, CallError, ConfigError, DEFAULT_LEASE, GetOrSetError, ListenError, Listener, Notification, Notifier, On,
-    PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError, RequestResponse, UndecodableJob, migrate,
+    Cache, CallError, CancelOutcome, Cancelled, ConfigError, DEFAULT_LEASE, GetOrSetError, History, ListenError,
+    Listener, Notification, Notifier, On, PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError,
+    RequestResponse, Retried, RetryOutcome, SettingError, UndecodableJob, migrate,
 };
 pub use pg_queue_core::{
     AttemptError, Backoff, Cron, DatabaseError, DecodeError, Enqueue, EnqueueMany, Enqueuer, Inbox, InvalidPriority,
@@ -50,7 +51,7 @@ pub use pg_queue_core::{
     Missed, OnConflict, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema, TraceContext,
     Unique, UniqueScope, UniqueUntil, WorkerId,
     cache::{CacheError, InvalidTtl, Ttl},
-    history::{FinishedJob, FinishedState, HistoryFilter},
+    history::{Edit, FinishedJob, FinishedState, HistoryFilter},
     jobs::{LeaseError, NewJob, PushError, QueueStats, StoredJob},
     migrate as migrations,
     queues::{QueueDdlError, QueueSettings},

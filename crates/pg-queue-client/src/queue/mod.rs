@@ -1,7 +1,9 @@
 //! Queues, and jobs driven by hand.
 
 mod acknowledge;
+mod operate;
 mod pop;
+mod settings;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +14,12 @@ use pg_queue_core::{
 };
 use serde::Serialize;
 
-pub use self::pop::{PopError, PoppedJob, UndecodableJob};
+pub(crate) use self::operate::retry_finished;
+pub use self::{
+    operate::{CancelOutcome, Cancelled, RetryOutcome},
+    pop::{PopError, PoppedJob, UndecodableJob},
+    settings::SettingError,
+};
 use crate::{missing::explained, on, shared::Shared};
 
 /// How long a popped job belongs to its consumer, unless told otherwise: 5 minutes.

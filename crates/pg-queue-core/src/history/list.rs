@@ -29,6 +29,32 @@ pub async fn list(
         .map_err(|error| DatabaseError::new(error, schema))
 }
 
+/// The ids of finished jobs that `filter` means and their queues, from `after` on, up to `limit`: for what is done to many in
+/// steps.
+///
+/// # Errors
+/// The migrations are missing or the database failed.
+pub async fn find(
+    executor: impl PgExecutor<'_>,
+    schema: &Schema,
+    filter: &HistoryFilter,
+    after: Option<JobId>,
+    limit: u32,
+) -> Result<Vec<(JobId, String)>, DatabaseError> {
+    let found: Vec<(i64, String)> = sqlx::query_as(sql::in_schema(include_str!("find.sql"), schema))
+        .bind(after.map_or(i64::MIN, JobId::get))
+        .bind(filter.queue.as_ref().map(QueueName::as_str))
+        .bind(filter.states.as_deref())
+        .bind(filter.kinds.as_deref())
+        .bind(filter.tags.as_deref())
+        .bind(filter.finished_before)
+        .bind(i64::from(limit))
+        .fetch_all(executor)
+        .await
+        .map_err(|error| DatabaseError::new(error, schema))?;
+    Ok(found.into_iter().map(|(id, queue)| (JobId(id), queue)).collect())
+}
+
 /// One finished job; `None` when it is not kept, or has not finished.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ pub use self::{
     delete::delete,
     filter::HistoryFilter,
     finished_job::{FinishedJob, FinishedState},
-    list::{get, list},
+    list::{find, get, list},
     maintain::maintain,
     retry::{Edit, retry},
 };

@@ -1,18 +1,47 @@
 //! Putting finished jobs back.
 
+use serde::Serialize;
 use sqlx::PgExecutor;
 
-use crate::{JobId, Priority, QueueError, QueueTable, sql};
+use crate::{
+    JobId, Priority, QueueError, QueueTable,
+    jobs::{PushError, checked_attempts, to_json},
+    sql,
+};
 
 /// What a finished job is to have anew when it is put back. What is not given stays.
 #[derive(Debug, Clone, Default)]
 pub struct Edit {
-    /// Its payload, as JSON.
-    pub payload: Option<String>,
-    /// Which jobs it runs before.
-    pub priority: Option<Priority>,
-    /// How many attempts it has: 1 to 32767.
-    pub max_attempts: Option<u16>,
+    payload: Option<String>,
+    priority: Option<i16>,
+    max_attempts: Option<i16>,
+}
+
+impl Edit {
+    /// Another payload.
+    ///
+    /// # Errors
+    /// It does not serialize or is longer than 64 MiB.
+    pub fn payload(mut self, payload: &impl Serialize) -> Result<Self, PushError> {
+        self.payload = Some(to_json(payload)?);
+        Ok(self)
+    }
+
+    /// Another priority.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = Some(priority.get().into());
+        self
+    }
+
+    /// Another number of attempts: 1 to 32767.
+    ///
+    /// # Errors
+    /// It is out of range.
+    pub fn max_attempts(mut self, attempts: u16) -> Result<Self, PushError> {
+        self.max_attempts = Some(checked_attempts(attempts)?);
+        Ok(self)
+    }
 }
 
 /// Puts those of `jobs` that finished in this queue back into it, due now, with all of their attempts before them. Answers
@@ -26,12 +55,11 @@ pub async fn retry(
     jobs: &[JobId],
     edit: &Edit,
 ) -> Result<Vec<JobId>, QueueError> {
-    let most = edit.max_attempts.map(|attempts| i16::try_from(attempts).unwrap_or(i16::MAX).max(1));
     let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("retry.sql"), table))
         .bind(jobs.iter().map(|id| id.get()).collect::<Vec<_>>())
         .bind(edit.payload.as_deref())
-        .bind(edit.priority.map(|priority| i16::from(priority.get())))
-        .bind(most)
+        .bind(edit.priority)
+        .bind(edit.max_attempts)
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;

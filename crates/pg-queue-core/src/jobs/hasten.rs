@@ -20,3 +20,16 @@ pub async fn hasten(
         .map_err(|error| QueueError::new(error, table))?;
     Ok(ids.into_iter().map(JobId).collect())
 }
+
+/// Makes a job due now, if it waits. Waits itself for whoever has locked it. Answers whether it did.
+///
+/// # Errors
+/// The queue is missing or the database failed.
+pub async fn hasten_one(executor: impl PgExecutor<'_>, table: &QueueTable, job: JobId) -> Result<bool, QueueError> {
+    let hastened: Option<i64> = sqlx::query_scalar(sql::in_queue(include_str!("hasten_one.sql"), table))
+        .bind(job.get())
+        .fetch_optional(executor)
+        .await
+        .map_err(|error| QueueError::new(error, table))?;
+    Ok(hastened.is_some())
+}

@@ -101,6 +101,30 @@ pub async fn list(
         .map_err(|error| QueueError::new(error, table))
 }
 
+/// The ids of unfinished jobs that `filter` means, from `after` on, up to `limit`: for what is done to many in steps.
+///
+/// # Errors
+/// The queue is missing or the database failed.
+pub async fn find(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    filter: &JobFilter,
+    after: Option<JobId>,
+    limit: u32,
+) -> Result<Vec<JobId>, QueueError> {
+    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("find.sql"), table))
+        .bind(after.map_or(i64::MIN, JobId::get))
+        .bind(filter.kinds.as_deref())
+        .bind(filter.tags.as_deref())
+        .bind(filter.states.as_deref())
+        .bind(filter.created_before)
+        .bind(i64::from(limit))
+        .fetch_all(executor)
+        .await
+        .map_err(|error| QueueError::new(error, table))?;
+    Ok(ids.into_iter().map(JobId).collect())
+}
+
 /// One unfinished job; `None` when it is not in the queue.
 ///
 /// # Errors

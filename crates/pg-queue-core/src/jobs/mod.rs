@@ -40,9 +40,9 @@ pub use self::{
     end::{EndedAttempt, Ending, MAX_ERROR_BYTES, end},
     extend::extend,
     filter::{JobFilter, JobState},
-    hasten::hasten,
+    hasten::{hasten, hasten_one},
     held::{Held, held},
-    list::{StoredJob, get, list},
+    list::{StoredJob, find, get, list},
     lock::lock,
     new_job::{MAX_KIND_BYTES, MAX_PAYLOAD_BYTES, NewJob, RAW_KIND},
     next_due::next_due,
@@ -60,6 +60,7 @@ pub use self::{
     unique::{MAX_UNIQUE_KEY_BYTES, OnConflict, Unique, UniqueScope, UniqueUntil},
     withdraw::withdraw,
 };
+pub(crate) use self::{new_job::to_json, row::checked_attempts};
 use crate::{JobId, LeasedJobId};
 
 /// Ids and tokens as the two arrays that statements about leases take.

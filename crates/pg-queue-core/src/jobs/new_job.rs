@@ -40,10 +40,7 @@ impl NewJob {
         if kind.is_empty() || kind.len() > MAX_KIND_BYTES || kind.contains('\0') {
             return Err(PushError::InvalidKind(crate::schema::shorten(&kind)));
         }
-        let payload = serde_json::to_string(payload).map_err(PushError::Serialize)?;
-        if payload.len() > MAX_PAYLOAD_BYTES {
-            return Err(PushError::PayloadTooLarge { bytes: payload.len() });
-        }
+        let payload = to_json(payload)?;
         Ok(Self { kind, payload, options: PushOptions::default(), request_id: None })
     }
 
@@ -65,4 +62,10 @@ impl NewJob {
         new.options.unique = job.unique()?;
         Ok(new)
     }
+}
+
+/// Serializes a payload and checks its length.
+pub(crate) fn to_json(payload: &impl Serialize) -> Result<String, PushError> {
+    let json = serde_json::to_string(payload).map_err(PushError::Serialize)?;
+    if json.len() > MAX_PAYLOAD_BYTES { Err(PushError::PayloadTooLarge { bytes: json.len() }) } else { Ok(json) }
 }

@@ -96,7 +96,7 @@ impl<'j> Row<'j> {
             run_at: options.run_at.map(checked_moment).transpose()?,
             delay: micros(delay.unwrap_or_default()),
             priority: options.priority.get().into(),
-            max_attempts: checked_max_attempts(options)?,
+            max_attempts: checked_attempts(options.max_attempts.unwrap_or(DEFAULT_MAX_ATTEMPTS))?,
             timeout_ms: options.timeout.map(checked_timeout).transpose()?,
             tags: checked_tags(&options.tags)?,
             metadata: checked_metadata(options)?,
@@ -133,8 +133,7 @@ fn checked_moment(moment: SystemTime) -> Result<i64, PushError> {
     if since < END { Ok(database_micros(since)) } else { Err(PushError::InvalidRunAt) }
 }
 
-fn checked_max_attempts(options: &PushOptions) -> Result<i16, PushError> {
-    let attempts = options.max_attempts.unwrap_or(DEFAULT_MAX_ATTEMPTS);
+pub(crate) fn checked_attempts(attempts: u16) -> Result<i16, PushError> {
     match i16::try_from(attempts) {
         Ok(attempts @ 1..) => Ok(attempts),
         _ => Err(PushError::InvalidMaxAttempts(attempts)),

@@ -5,9 +5,10 @@ use std::time::Duration;
 use pg_queue_core::{
     JobId, Priority, QueueTable, WorkerId,
     history::{self, Edit, FinishedState, HistoryFilter},
-    jobs::{self, Became, Claimant, Kept, LeaseError, PushOptions},
+    jobs::{self, Became, Claimant, Kept, LeaseError, PushError, PushOptions},
     queues,
 };
+use serde_json::json;
 
 use crate::support::{Db, LONG, database, failed, given_up};
 
@@ -110,7 +111,8 @@ async fn a_job_is_retried_with_another_payload_and_policy() {
     let emails = db.queue("emails").await;
     let id = discarded(&db, &emails, "send", PushOptions::default()).await;
     let edit =
-        Edit { payload: Some("{\"to\":\"b\"}".to_owned()), priority: Some(Priority::HIGHEST), max_attempts: Some(1) };
+        Edit::default().payload(&json!({"to": "b"})).unwrap().priority(Priority::HIGHEST).max_attempts(1).unwrap();
+    assert!(matches!(Edit::default().max_attempts(0), Err(PushError::InvalidMaxAttempts(0))));
     assert_eq!(history::retry(&db.pool, &emails, &[id], &edit).await.unwrap(), [id]);
     let again = db.claim(&emails, 1).await.remove(0);
     assert_eq!((again.payload.as_str(), again.priority, again.max_attempts), ("{\"to\":\"b\"}", Priority::HIGHEST, 1));

@@ -31,6 +31,7 @@ const BY_ID: &[Case] = &[
     ("jobs/cancel.sql", "bigint[], text", "{ids}, null"),
     ("jobs/delete.sql", "bigint[]", "{ids}"),
     ("jobs/hasten.sql", "bigint[]", "{ids}"),
+    ("jobs/hasten_one.sql", "bigint", "1"),
     ("jobs/get.sql", "bigint", "1"),
     ("jobs/extend.sql", "bigint, bigint, bigint", "1, 2, 3"),
     ("jobs/withdraw.sql", "bigint", "1"),

@@ -30,11 +30,13 @@ impl<'c> Enqueuer for On<'c> {
 
     /// The error of a missing table would abort the caller's transaction, so the queue is looked for first. Every time:
     /// what was there a moment ago may have been dropped by another process, or rolled back with its transaction.
-    fn push_job(self, queue: QueueName, job: NewJob) -> Self::Future {
+    fn push_job(self, queue: QueueName, mut job: NewJob) -> Self::Future {
+        self.shared.trace(std::slice::from_mut(&mut job));
         Box::pin(async move { push_checked(self.connection, &self.shared.table(&queue), &job).await })
     }
 
-    fn push_jobs(self, queue: QueueName, jobs: Vec<NewJob>) -> Self::ManyFuture {
+    fn push_jobs(self, queue: QueueName, mut jobs: Vec<NewJob>) -> Self::ManyFuture {
+        self.shared.trace(&mut jobs);
         Box::pin(async move { push_many_checked(self.connection, &self.shared.table(&queue), &jobs).await })
     }
 
@@ -52,11 +54,11 @@ impl<'a> Enqueuer for &'a PgQueue {
     type ManyFuture = EnqueueManyFuture<'a>;
 
     fn push_job(self, queue: QueueName, job: NewJob) -> Self::Future {
-        Box::pin(async move { push(self.shared(), &queue, &job).await })
+        Box::pin(async move { push(self.shared(), &queue, job).await })
     }
 
     fn push_jobs(self, queue: QueueName, jobs: Vec<NewJob>) -> Self::ManyFuture {
-        Box::pin(async move { push_many(self.shared(), &queue, &jobs).await })
+        Box::pin(async move { push_many(self.shared(), &queue, jobs).await })
     }
 
     fn refuse(error: PushError) -> Self::Future {
@@ -69,10 +71,11 @@ impl<'a> Enqueuer for &'a PgQueue {
 }
 
 /// Enqueues through the pool.
-pub(crate) async fn push(shared: &Shared, queue: &QueueName, job: &NewJob) -> Result<PushOutcome, PushError> {
+pub(crate) async fn push(shared: &Shared, queue: &QueueName, mut job: NewJob) -> Result<PushOutcome, PushError> {
+    shared.trace(std::slice::from_mut(&mut job));
     let table = shared.table(queue);
     let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
-    let pushed = jobs::push(&mut connection, &table, job).await;
+    let pushed = jobs::push(&mut connection, &table, &job).await;
     explained(&mut connection, &table, pushed).await
 }
 
@@ -80,10 +83,11 @@ pub(crate) async fn push(shared: &Shared, queue: &QueueName, job: &NewJob) -> Re
 pub(crate) async fn push_many(
     shared: &Shared,
     queue: &QueueName,
-    jobs: &[NewJob],
+    mut jobs: Vec<NewJob>,
 ) -> Result<Vec<PushOutcome>, PushError> {
+    shared.trace(&mut jobs);
     let table = shared.table(queue);
     let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
-    let pushed = jobs::push_many(&mut connection, &table, jobs).await;
+    let pushed = jobs::push_many(&mut connection, &table, &jobs).await;
     explained(&mut connection, &table, pushed).await
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use pg_queue_core::{
-    DatabaseError, InvalidSchema, Schema,
+    DatabaseError, InvalidSchema, Schema, TraceContext,
     migrate::{self as migrations, MigrateError},
 };
 use sqlx::{
@@ -14,7 +14,7 @@ use sqlx::{
 use crate::{
     Cache, History, ListenError, Listener, Notifier, On, Queue, RequestResponse,
     listener::{Address, Hub},
-    shared::Shared,
+    shared::{Shared, Tracer},
 };
 
 /// Jobs, notifications, a cache and request-response on an application's own PostgreSQL.
@@ -166,6 +166,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 pub struct PgQueueBuilder {
     schema: Schema,
     listener: Option<PgConnectOptions>,
+    tracer: Option<Tracer>,
 }
 
 impl PgQueueBuilder {
@@ -188,11 +189,22 @@ impl PgQueueBuilder {
         Ok(self)
     }
 
+    /// How to find out where the caller of an enqueuing method is in a distributed trace: every job that is enqueued through
+    /// the handle carries it, and its handler can go on from there. Called once for each call, in the caller's task.
+    ///
+    /// With `tracing-opentelemetry`, inject `Span::current().context()` by a `TraceContextPropagator` into a map, and make the
+    /// [`TraceContext`] of what it wrote under `traceparent`.
+    #[must_use]
+    pub fn trace_context(mut self, find: impl Fn() -> Option<TraceContext> + Send + Sync + 'static) -> Self {
+        self.tracer = Some(Arc::new(find));
+        self
+    }
+
     /// Wraps the pool. Sends nothing to the server.
     #[must_use]
     pub fn build(self, pool: PgPool) -> PgQueue {
         let hub = Hub::new(Address::new(pool.clone(), self.listener, self.schema.clone()));
-        let shared = Arc::new(Shared::new(pool, self.schema, hub));
+        let shared = Arc::new(Shared::new(pool, self.schema, hub, self.tracer));
         PgQueue {
             queue: Queue::new(Arc::clone(&shared)),
             history: History::new(Arc::clone(&shared)),

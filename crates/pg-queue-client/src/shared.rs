@@ -1,22 +1,42 @@
 //! What all clones of one handle share.
 
-use pg_queue_core::{DatabaseError, QueueName, QueueTable, Schema};
+use std::{fmt, sync::Arc};
+
+use pg_queue_core::{DatabaseError, QueueName, QueueTable, Schema, TraceContext, jobs::NewJob};
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
 use crate::{connection::Doctor, listener::Hub};
 
+/// Finds out where the caller is in a distributed trace.
+pub(crate) type Tracer = Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>;
+
 /// The pool, the schema, and the one listener connection of a process.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) pool: PgPool,
     pub(crate) schema: Schema,
     pub(crate) hub: Hub,
+    tracer: Option<Tracer>,
     doctor: Doctor,
 }
 
+// Not derived: a function shows nothing.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("schema", &self.schema).field("hub", &self.hub).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
-    pub(crate) fn new(pool: PgPool, schema: Schema, hub: Hub) -> Self {
-        Self { pool, schema, hub, doctor: Doctor::default() }
+    pub(crate) fn new(pool: PgPool, schema: Schema, hub: Hub, tracer: Option<Tracer>) -> Self {
+        Self { pool, schema, hub, tracer, doctor: Doctor::default() }
+    }
+
+    /// Gives jobs the trace context of their enqueuer, unless they have one.
+    pub(crate) fn trace(&self, jobs: &mut [NewJob]) {
+        let Some(context) = self.tracer.as_ref().and_then(|tracer| tracer()) else { return };
+        for job in jobs.iter_mut().filter(|job| !job.options.has_trace_context()) {
+            job.options = std::mem::take(&mut job.options).trace_context(context.clone());
+        }
     }
 
     pub(crate) fn table(&self, queue: &QueueName) -> QueueTable {

@@ -89,7 +89,7 @@ impl Queue {
     ) -> Result<PushOutcome, PushError> {
         let mut job = NewJob::new(kind, payload)?;
         job.options = options;
-        on::push(&self.shared, queue, &job).await
+        on::push(&self.shared, queue, job).await
     }
 
     /// Enqueues a job of the kind `raw` for each payload: all or none, in one statement for every 10,000. Answers the ids
@@ -103,7 +103,7 @@ impl Queue {
         payloads: impl IntoIterator<Item = &'p P>,
     ) -> Result<Vec<JobId>, PushError> {
         let jobs = payloads.into_iter().map(NewJob::raw).collect::<Result<Vec<_>, _>>()?;
-        Ok(self.push_jobs(queue, &jobs).await?.into_iter().map(PushOutcome::id).collect())
+        Ok(self.push_jobs(queue, jobs).await?.into_iter().map(PushOutcome::id).collect())
     }
 
     /// Enqueues jobs of any kinds: all or none, in one statement for every 10,000. Answers what became of each, in their
@@ -111,7 +111,7 @@ impl Queue {
     ///
     /// # Errors
     /// Those of [`push`](Self::push), and an option that is out of range.
-    pub async fn push_jobs(&self, queue: &QueueName, jobs: &[NewJob]) -> Result<Vec<PushOutcome>, PushError> {
+    pub async fn push_jobs(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<PushOutcome>, PushError> {
         on::push_many(&self.shared, queue, jobs).await
     }
 

@@ -24,7 +24,7 @@ impl Request {
         let (answer, pushing) = oneshot::channel();
         let (shared, queue) = (Arc::clone(shared), queue.clone());
         tokio::spawn(async move {
-            let pushed = on::push(&shared, &queue, &job).await;
+            let pushed = on::push(&shared, &queue, job).await;
             // When the caller has gone away, the request is dropped here or with the channel.
             drop(answer.send(pushed.map(|outcome| Self { shared, queue, job: Some(outcome.id()) })));
         });

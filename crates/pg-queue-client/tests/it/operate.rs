@@ -107,7 +107,7 @@ async fn many_are_cancelled_hastened_and_purged_in_steps() {
         job
     };
     let jobs: Vec<NewJob> = (0..2500).flat_map(|_| [job("cancelled"), job("hastened"), job("purged")]).collect();
-    let pushed = queue.push_jobs(&emails(), &jobs).await.unwrap();
+    let pushed = queue.push_jobs(&emails(), jobs).await.unwrap();
     assert!(pushed.iter().all(|outcome| matches!(outcome, PushOutcome::Enqueued(_))));
     // Some of each run.
     sqlx::query("update queue_emails set lease_token = 1 where id % 10 = 0").execute(&db.pool).await.unwrap();

@@ -128,7 +128,8 @@ struct Beating {
 /// However it ends, by a panic or for want of a thread: nobody stops the handlers in time any more, so they stop now.
 impl Drop for Beating {
     fn drop(&mut self) {
-        self.out_of_contact();
+        // Told to nobody: it is the end of the worker.
+        self.life.send_if_modified(|life| std::mem::replace(&mut life.in_contact, false));
         self.generations.stop(Reason::OutOfContact);
     }
 }

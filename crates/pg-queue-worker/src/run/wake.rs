@@ -45,6 +45,8 @@ struct Wish {
     stands: bool,
     /// When to say it again. `None`: now.
     again: Option<Instant>,
+    /// The queues that it was about.
+    queues: Vec<QueueName>,
     failures: u16,
 }
 
@@ -97,8 +99,14 @@ impl Idle {
         }
         // Not before: in a busy queue there is an empty look now and then.
         self.found = 0;
+        // Not for jobs of a paused queue, which it may not take: it is told when the queue is resumed.
+        let unpaused = shared.lanes.iter().filter(|lane| !lane.is_paused());
+        let queues: Vec<QueueName> = unpaused.map(|lane| lane.queue().clone()).collect();
+        if self.wish.stands && self.wish.queues != queues {
+            self.unwish(shared, id).await;
+        }
         if self.wish.again.is_none_or(|again| again <= Instant::now()) {
-            self.wish(shared, id).await;
+            self.wish(shared, id, queues).await;
             // Something may have come before the wish was seen: look once more, now.
             return;
         }
@@ -119,24 +127,21 @@ impl Idle {
         }
     }
 
-    async fn wish<S>(&mut self, shared: &Shared<S>, id: WorkerId) {
+    async fn wish<S>(&mut self, shared: &Shared<S>, id: WorkerId, queues: Vec<QueueName>) {
         // What was announced until now, the look after this will see: it must not wake the worker once more each.
         drain(&mut self.listener);
         let schema = shared.queue.schema();
-        // Not for jobs of a paused queue, which it may not take: it is told when the queue is resumed.
-        let queues: Vec<QueueName> =
-            shared.lanes.iter().filter(|lane| !lane.is_paused()).map(|lane| lane.queue().clone()).collect();
         let wished = shared
             .control
             .run(async |connection| workers::wait(&mut **connection, schema, &queues, id, WISH).await)
             .await;
         let now = Instant::now();
         self.wish = match wished {
-            Ok(()) => Wish { stands: true, again: Some(now + WISH / 2), failures: 0 },
+            Ok(()) => Wish { stands: true, again: Some(now + WISH / 2), queues, failures: 0 },
             Err(error) => {
                 let failures = self.wish.failures.saturating_add(1);
                 tracing::warn!(%error, failures, "the wish to be woken was not heard: this worker polls");
-                Wish { stands: false, again: Some(now + UNHEARD.jittered(failures)), failures }
+                Wish { stands: false, again: Some(now + UNHEARD.jittered(failures)), queues, failures }
             }
         };
     }

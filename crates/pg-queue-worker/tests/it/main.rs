@@ -2,13 +2,17 @@
 
 mod acks;
 mod builds;
+mod cancels;
 mod completes;
 #[cfg(unix)]
 mod death;
 mod ends;
 mod fences;
+mod lanes;
 mod life;
+mod middleware;
 mod outage;
+mod outputs;
 #[cfg(unix)]
 mod process;
 mod runs;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Backoff, Cron, Enqueue, EnqueueMany, Enqueuer, Priority, Unique, jobs::PushError};
+use crate::{Backoff, Cron, Enqueue, EnqueueMany, Enqueuer, Priority, PushError, Unique};
 
 /// A payload that can be enqueued by type and handled by type.
 ///

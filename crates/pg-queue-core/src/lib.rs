@@ -42,7 +42,7 @@ pub use self::{
     errors::AttemptError,
     ids::{Inbox, JobId, LeaseLost, LeaseToken, LeasedJobId, RequestId, WorkerId},
     job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT, Job},
-    jobs::{JobFilter, JobState, OnConflict, PushOptions, PushOutcome, Unique, UniqueScope, UniqueUntil},
+    jobs::{JobFilter, JobState, OnConflict, PushError, PushOptions, PushOutcome, Unique, UniqueScope, UniqueUntil},
     priority::{InvalidPriority, Priority},
     queue_name::{InvalidQueueName, QueueName, QueueTable},
     schema::{InvalidSchema, Schema},

@@ -1,11 +1,12 @@
-//! From the tokens of `#[job(..)]` to one literal for each key. What the literals say is judged in `valid`.
+//! From the tokens of `#[job(..)]` to one value for each key. What the values say is judged in `valid`.
 
-use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
-use syn::{Attribute, LitInt, LitStr, MacroDelimiter, Meta, parse::Parse};
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::{Attribute, LitInt, LitStr, MacroDelimiter, Meta};
 
 use crate::{
     errors::Errors,
     key::{self, Key},
+    value::{list, literal, split_at_commas},
 };
 
 /// All `#[job(..)]` of one struct, merged.
@@ -84,26 +85,6 @@ impl Attrs {
     }
 }
 
-/// Splits at the commas outside of any bracket. One may trail.
-fn split_at_commas(tokens: TokenStream, errors: &mut Errors) -> Vec<Vec<TokenTree>> {
-    let mut entries = vec![Vec::new()];
-    for token in tokens {
-        let entry = entries.last_mut().expect("the list starts with one entry and only grows");
-        match &token {
-            TokenTree::Punct(comma) if comma.as_char() == ',' => {
-                if entry.is_empty() {
-                    errors.at(comma, "expected something before this comma");
-                } else {
-                    entries.push(Vec::new());
-                }
-            }
-            _ => entry.push(token),
-        }
-    }
-    entries.retain(|entry| !entry.is_empty());
-    entries
-}
-
 /// Where in `value` the next `key =` starts. Without this, a forgotten comma would be called a wrong type.
 fn missing_comma(value: &[TokenTree]) -> Option<usize> {
     let is_key = |ident: &Ident| Key::from_name(&ident.to_string()).is_some();
@@ -112,34 +93,4 @@ fn missing_comma(value: &[TokenTree]) -> Option<usize> {
         _ => false,
     };
     (1..value.len()).find(|&at| value.get(at..at + 2).is_some_and(starts_entry))
-}
-
-/// Reads a literal of the type that the key takes. A minus sign is a token of its own, and no key takes one.
-fn literal<T: Parse>(key: Key, value: TokenStream, errors: &mut Errors) -> Option<T> {
-    let is_one_token = value.clone().into_iter().nth(1).is_none();
-    let literal = syn::parse2(value.clone()).ok().filter(|_| is_one_token);
-    if literal.is_none() {
-        errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
-    }
-    literal
-}
-
-fn list(key: Key, value: TokenStream, errors: &mut Errors) -> Option<Vec<LitStr>> {
-    let mut tokens = value.clone().into_iter();
-    match (tokens.next(), tokens.next()) {
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Bracket => Some(
-            split_at_commas(group.stream(), errors)
-                .into_iter()
-                .filter_map(|element| literal(key, element.into_iter().collect(), errors))
-                .collect(),
-        ),
-        // What a `macro_rules` fragment left around the list.
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
-            list(key, group.stream(), errors)
-        }
-        _ => {
-            errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
-            None
-        }
-    }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::duration;
+use crate::{
+    call::{self, Arguments, Function},
+    duration,
+};
 
 /// What `pg_queue::Backoff` will be; a macro cannot depend on the crate that exports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,88 +22,51 @@ const FORMS: &str = "write \"constant(5s)\", \"linear(5s, max = 10m)\" or \"expo
 
 /// Reads one backoff; the error is the message for the user.
 pub(crate) fn parse(text: &str) -> Result<Backoff, String> {
-    let (name, arguments) = call(text)?;
+    let no_backoff = |text: &str| format!("\"{}\" is not a backoff: {FORMS}", text.escape_debug());
+    let (name, arguments) = call::split(text).ok_or_else(|| no_backoff(text))?;
     match name {
         "constant" => {
-            let Arguments { base, max } = Arguments::parse(name, arguments)?;
+            let (base, max) = delays(name, arguments)?;
             if max.is_some() {
                 return Err("constant takes no max: its delay is always the base".to_owned());
             }
             Ok(Backoff::Constant(base))
         }
         "linear" => {
-            let (base, max) = Arguments::parse(name, arguments)?.range()?;
+            let (base, max) = range(delays(name, arguments)?)?;
             Ok(Backoff::Linear { base, max })
         }
         "exponential" => {
-            let (base, max) = Arguments::parse(name, arguments)?.range()?;
+            let (base, max) = range(delays(name, arguments)?)?;
             Ok(Backoff::Exponential { base, max })
         }
-        other => Err(format!("\"{}\" is not a backoff: {FORMS}", other.escape_debug())),
+        other => Err(no_backoff(other)),
     }
 }
 
-/// Splits `name(arguments)`.
-fn call(text: &str) -> Result<(&str, &str), String> {
-    text.trim()
-        .strip_suffix(')')
-        .and_then(|call| call.split_once('('))
-        .map(|(name, arguments)| (name.trim_end(), arguments))
-        .ok_or_else(|| format!("\"{}\" is not a backoff: {FORMS}", text.escape_debug()))
-}
-
-struct Arguments {
-    base: Duration,
-    max: Option<Duration>,
-}
-
-impl Arguments {
-    fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let (mut base, mut max) = (None, None);
-        // One comma may trail, as in Rust.
-        let text = text.trim();
-        let text = text.strip_suffix(',').unwrap_or(text);
-        for argument in text.split(',').map(str::trim) {
-            match argument.split_once('=').map(|(key, value)| (key.trim_end(), value.trim_start())) {
-                None if argument.is_empty() && base.is_none() => return Err(needs_base(name)),
-                None if argument.is_empty() => return Err(format!("{name} has a comma too many")),
-                None if base.is_none() => base = Some(duration::parse(argument)?),
-                None => {
-                    return Err(format!(
-                        "{name} takes one base; write \"max = {argument}\" if it is the longest delay"
-                    ));
-                }
-                Some(("max", _)) if max.is_some() => return Err(format!("{name} takes one max")),
-                Some(("max", value)) => max = Some(duration::parse(value)?),
-                Some((key, _)) => {
-                    return Err(format!("{name} has no \"{}\": {FORMS}", key.escape_debug()));
-                }
-            }
-        }
-        let base = base.ok_or_else(|| needs_base(name))?;
-        if base.is_zero() {
-            return Err(format!("the base of {name} is zero: a failed job would be tried again at once"));
-        }
-        Ok(Self { base, max })
-    }
-
-    /// Base and max, in that order of size.
-    fn range(self) -> Result<(Duration, Duration), String> {
-        let max = self.max.unwrap_or(DEFAULT_MAX);
-        if max < self.base {
-            return Err(format!(
-                "the max of {}{} is below the base of {}",
-                duration::show(max),
-                if self.max.is_some() { "" } else { ", the default," },
-                duration::show(self.base),
-            ));
-        }
-        Ok((self.base, max))
+/// The base, which there must be, and the max if it was given.
+fn delays(name: &str, arguments: &str) -> Result<(Duration, Option<Duration>), String> {
+    let function = Function { name, first: "base", forms: FORMS };
+    let Arguments { first, max } = Arguments::parse(&function, arguments)?;
+    match first {
+        None => Err(format!("{name} needs a base, the first delay, such as \"{name}(5s)\"")),
+        Some(Duration::ZERO) => Err(format!("the base of {name} is zero: a failed job would be tried again at once")),
+        Some(base) => Ok((base, max)),
     }
 }
 
-fn needs_base(name: &str) -> String {
-    format!("{name} needs a base, the first delay, such as \"{name}(5s)\"")
+/// Base and max, in that order of size.
+fn range((base, max): (Duration, Option<Duration>)) -> Result<(Duration, Duration), String> {
+    let longest = max.unwrap_or(DEFAULT_MAX);
+    if longest < base {
+        return Err(format!(
+            "the max of {}{} is below the base of {}",
+            duration::show(longest),
+            if max.is_some() { "" } else { ", the default," },
+            duration::show(base),
+        ));
+    }
+    Ok((base, longest))
 }
 
 #[cfg(test)]
@@ -149,6 +115,7 @@ mod tests {
             ("Linear(1s)", "\"Linear\" is not a backoff"),
             ("exponential()", "exponential needs a base"),
             ("exponential(,)", "exponential needs a base"),
+            ("exponential(,1s)", "exponential has a comma too many"),
             ("exponential(1s,,)", "exponential has a comma too many"),
             ("exponential(max = 10m)", "exponential needs a base"),
             ("exponential(1s, 10m)", "write \"max = 10m\""),

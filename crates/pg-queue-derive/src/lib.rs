@@ -7,12 +7,14 @@
 mod ast;
 mod attr;
 mod backoff;
+mod call;
 mod case;
 mod duration;
 mod errors;
 mod expand;
 mod key;
 mod valid;
+mod value;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};

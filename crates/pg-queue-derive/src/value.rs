@@ -1,0 +1,57 @@
+//! From the tokens after `key =` to what the key takes: a literal or a list of them. What they say is judged in `valid`.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use syn::{LitStr, parse::Parse};
+
+use crate::{errors::Errors, key::Key};
+
+/// Reads what is one token, such as a literal. A minus sign is a token of its own, and no key takes one.
+pub(crate) fn literal<T: Parse>(key: Key, value: TokenStream, errors: &mut Errors) -> Option<T> {
+    let is_one_token = value.clone().into_iter().nth(1).is_none();
+    let literal = syn::parse2(value.clone()).ok().filter(|_| is_one_token);
+    if literal.is_none() {
+        errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
+    }
+    literal
+}
+
+/// Reads strings in brackets.
+pub(crate) fn list(key: Key, value: TokenStream, errors: &mut Errors) -> Option<Vec<LitStr>> {
+    let mut tokens = value.clone().into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Bracket => Some(
+            split_at_commas(group.stream(), errors)
+                .into_iter()
+                .filter_map(|element| literal(key, element.into_iter().collect(), errors))
+                .collect(),
+        ),
+        // What a `macro_rules` fragment left around the list.
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
+            list(key, group.stream(), errors)
+        }
+        _ => {
+            errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
+            None
+        }
+    }
+}
+
+/// Splits at the commas outside of any bracket. One may trail.
+pub(crate) fn split_at_commas(tokens: TokenStream, errors: &mut Errors) -> Vec<Vec<TokenTree>> {
+    let mut entries = vec![Vec::new()];
+    for token in tokens {
+        let entry = entries.last_mut().expect("the list starts with one entry and only grows");
+        match &token {
+            TokenTree::Punct(comma) if comma.as_char() == ',' => {
+                if entry.is_empty() {
+                    errors.at(comma, "expected something before this comma");
+                } else {
+                    entries.push(Vec::new());
+                }
+            }
+            _ => entry.push(token),
+        }
+    }
+    entries.retain(|entry| !entry.is_empty());
+    entries
+}

@@ -35,6 +35,7 @@ pub(crate) struct Policy {
     pub(crate) max_attempts: Option<u16>,
     pub(crate) timeout: Option<Timeout>,
     pub(crate) backoff: Option<Backoff>,
+    pub(crate) keep: Option<Duration>,
 }
 
 /// `timeout = ".."`.

@@ -21,6 +21,7 @@ pub(crate) struct Attrs {
     pub(crate) max_attempts: Option<LitInt>,
     pub(crate) timeout: Option<LitStr>,
     pub(crate) backoff: Option<LitStr>,
+    pub(crate) keep: Option<LitStr>,
     pub(crate) root: Option<LitStr>,
 }
 
@@ -80,6 +81,7 @@ impl Attrs {
             Key::MaxAttempts => self.max_attempts = literal(key, value, errors),
             Key::Timeout => self.timeout = literal(key, value, errors),
             Key::Backoff => self.backoff = literal(key, value, errors),
+            Key::Keep => self.keep = literal(key, value, errors),
             Key::Crate => self.root = literal(key, value, errors),
         }
     }

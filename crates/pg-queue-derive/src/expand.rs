@@ -98,6 +98,12 @@ fn consts(root: &Root, policy: &Policy) -> TokenStream {
             const BACKOFF: #root::Backoff = #backoff;
         }
     });
+    let keep = policy.keep.map(|keep| {
+        let keep = duration(keep);
+        quote! {
+            const KEEP: ::core::option::Option<::core::time::Duration> = ::core::option::Option::Some(#keep);
+        }
+    });
     quote! {
         const KIND: &'static ::core::primitive::str = #kind;
         #aliases
@@ -106,6 +112,7 @@ fn consts(root: &Root, policy: &Policy) -> TokenStream {
         #max_attempts
         #timeout
         #backoff
+        #keep
     }
 }
 

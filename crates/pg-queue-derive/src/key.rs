@@ -10,12 +10,13 @@ pub(crate) enum Key {
     MaxAttempts,
     Timeout,
     Backoff,
+    Keep,
     Crate,
 }
 
 impl Key {
     /// In the order in which messages and documentation list them.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Kind,
         Self::Aliases,
         Self::Queue,
@@ -23,6 +24,7 @@ impl Key {
         Self::MaxAttempts,
         Self::Timeout,
         Self::Backoff,
+        Self::Keep,
         Self::Crate,
     ];
 
@@ -35,6 +37,7 @@ impl Key {
             Self::MaxAttempts => "max_attempts",
             Self::Timeout => "timeout",
             Self::Backoff => "backoff",
+            Self::Keep => "keep",
             Self::Crate => "crate",
         }
     }
@@ -49,6 +52,7 @@ impl Key {
             Self::MaxAttempts => "takes a whole number from 1 to 32767, such as `max_attempts = 5`",
             Self::Timeout => "takes a string, such as `timeout = \"30s\"` or `timeout = \"none\"`",
             Self::Backoff => "takes a string, such as `backoff = \"exponential(1s, max = 10m)\"`",
+            Self::Keep => "takes a string, such as `keep = \"7d\"`",
             Self::Crate => "takes a string with a path, such as `crate = \"my_crate::pg_queue\"`",
         }
     }
@@ -140,7 +144,8 @@ mod tests {
         }
         assert_eq!(
             unknown("color"),
-            "unknown key `color`, the keys are kind, aliases, queue, priority, max_attempts, timeout, backoff and crate"
+            "unknown key `color`, the keys are kind, aliases, queue, priority, max_attempts, timeout, backoff, \
+             keep and crate"
         );
     }
 

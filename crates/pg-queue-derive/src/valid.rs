@@ -1,7 +1,7 @@
 //! The rules. Each function judges one key and points at the literal that breaks the rule.
 
 use proc_macro2::Span;
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 use syn::{Data, LitInt, LitStr, ext::IdentExt, spanned::Spanned};
 
 use crate::{
@@ -28,7 +28,7 @@ const MAX_MAX_ATTEMPTS: u16 = 32767;
 /// Checks everything. The result is only good if there were no errors.
 pub(crate) fn policy(payload: &Payload<'_>, errors: &mut Errors) -> Policy {
     shape(payload, errors);
-    let Attrs { priority, max_attempts, queue, timeout, backoff, .. } = &payload.attrs;
+    let Attrs { priority, max_attempts, queue, timeout, backoff, keep, .. } = &payload.attrs;
     let kind = kind(payload, errors);
     Policy {
         aliases: aliases(&payload.attrs, kind.as_deref(), errors),
@@ -40,6 +40,9 @@ pub(crate) fn policy(payload: &Payload<'_>, errors: &mut Errors) -> Policy {
             .and_then(|literal| in_range(Key::MaxAttempts, literal, 1, MAX_MAX_ATTEMPTS, errors)),
         timeout: timeout.as_ref().and_then(|literal| self::timeout(literal, errors)),
         backoff: backoff.as_ref().and_then(|literal| self::backoff(literal, errors)),
+        keep: keep.as_ref().and_then(|literal| {
+            above_zero(literal, "a keep of zero keeps no completed job: give a longer one, or leave `keep` out", errors)
+        }),
     }
 }
 
@@ -156,21 +159,21 @@ where
 }
 
 fn timeout(literal: &LitStr, errors: &mut Errors) -> Option<Timeout> {
-    let text = literal.value();
-    if text == "none" {
+    if literal.value() == "none" {
         return Some(Timeout::Unlimited);
     }
-    match duration::parse(&text) {
-        Ok(limit) if limit.is_zero() => {
-            errors.at(literal, "a timeout of zero would end every attempt at once; write \"none\" for no limit");
-            None
-        }
-        Ok(limit) => Some(Timeout::After(limit)),
-        Err(why) => {
-            errors.at(literal, why);
-            None
-        }
+    above_zero(literal, "a timeout of zero would end every attempt at once; write \"none\" for no limit", errors)
+        .map(Timeout::After)
+}
+
+/// A duration that is not zero. `zero` is the message for one that is.
+fn above_zero(literal: &LitStr, zero: &str, errors: &mut Errors) -> Option<Duration> {
+    match duration::parse(&literal.value()) {
+        Ok(Duration::ZERO) => errors.at(literal, zero),
+        Ok(duration) => return Some(duration),
+        Err(why) => errors.at(literal, why),
     }
+    None
 }
 
 fn backoff(literal: &LitStr, errors: &mut Errors) -> Option<Backoff> {

@@ -25,6 +25,7 @@ fn without_attribute_the_defaults_apply() {
     assert_eq!(SendHTTPRequest::MAX_ATTEMPTS, 20);
     assert_eq!(SendHTTPRequest::TIMEOUT, Some(secs(30 * 60)));
     assert_eq!(SendHTTPRequest::BACKOFF, Backoff::DEFAULT);
+    assert_eq!(SendHTTPRequest::KEEP, None);
 }
 
 #[derive(Serialize, Deserialize, Job)]
@@ -36,6 +37,7 @@ fn without_attribute_the_defaults_apply() {
     max_attempts = 5,
     timeout = "1h30m",
     backoff = "exponential(1s, max = 10m)",
+    keep = "7d",
     crate = "::pg_queue",
 )]
 struct Email(String);
@@ -49,6 +51,7 @@ fn every_key_is_taken() {
     assert_eq!(Email::MAX_ATTEMPTS, 5);
     assert_eq!(Email::TIMEOUT, Some(secs(90 * 60)));
     assert_eq!(Email::BACKOFF, Backoff::Exponential { base: secs(1), max: secs(600) });
+    assert_eq!(Email::KEEP, Some(secs(7 * 24 * 3600)));
 }
 
 #[derive(Serialize, Deserialize, Job)]
@@ -132,7 +135,7 @@ mod shadows {
     }
 
     #[derive(pg_queue::Job)]
-    #[job(priority = 3, max_attempts = 5, timeout = "30s", backoff = "linear(5s)", queue = "q", aliases = ["a"])]
+    #[job(priority = 3, max_attempts = 5, timeout = "30s", backoff = "linear(5s)", keep = "7d", queue = "q", aliases = ["a"])]
     pub(crate) struct Shadowed(payloads::Plain);
 
     // By hand: serde's derives need not survive these names.

@@ -1,12 +1,12 @@
 //! From the tokens of `#[job(..)]` to one value for each key. What the values say is judged in `valid`.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use syn::{Attribute, LitInt, LitStr, MacroDelimiter, Meta};
+use syn::{Attribute, ExprPath, LitInt, LitStr, MacroDelimiter, Meta};
 
 use crate::{
     errors::Errors,
     key::{self, Key},
-    value::{list, literal, split_at_commas},
+    value::{TextOr, list, literal, split_at_commas, text_or_path},
 };
 
 /// All `#[job(..)]` of one struct, merged.
@@ -20,7 +20,7 @@ pub(crate) struct Attrs {
     pub(crate) priority: Option<LitInt>,
     pub(crate) max_attempts: Option<LitInt>,
     pub(crate) timeout: Option<LitStr>,
-    pub(crate) backoff: Option<LitStr>,
+    pub(crate) backoff: Option<TextOr<ExprPath>>,
     pub(crate) keep: Option<LitStr>,
     pub(crate) root: Option<LitStr>,
 }
@@ -80,7 +80,7 @@ impl Attrs {
             Key::Priority => self.priority = literal(key, value, errors),
             Key::MaxAttempts => self.max_attempts = literal(key, value, errors),
             Key::Timeout => self.timeout = literal(key, value, errors),
-            Key::Backoff => self.backoff = literal(key, value, errors),
+            Key::Backoff => self.backoff = text_or_path(key, value, errors),
             Key::Keep => self.keep = literal(key, value, errors),
             Key::Crate => self.root = literal(key, value, errors),
         }

@@ -1,6 +1,7 @@
 //! The little language of `backoff = ".."`: `exponential(1s, max = 10m)`.
 
 use std::time::Duration;
+use syn::ExprPath;
 
 use crate::{
     call::{self, Arguments, Function},
@@ -8,8 +9,15 @@ use crate::{
 };
 
 /// What `pg_queue::Backoff` will be; a macro cannot depend on the crate that exports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backoff {
+    Formula(Formula),
+    /// A function of the user. Whether it is one, `rustc` finds out.
+    Function(ExprPath),
+}
+
+/// What a string says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Formula {
     Constant(Duration),
     Linear { base: Duration, max: Duration },
     Exponential { base: Duration, max: Duration },
@@ -20,9 +28,12 @@ const DEFAULT_MAX: Duration = Duration::from_secs(60 * 60);
 
 const FORMS: &str = "write \"constant(5s)\", \"linear(5s, max = 10m)\" or \"exponential(1s, max = 10m)\"";
 
-/// Reads one backoff; the error is the message for the user.
-pub(crate) fn parse(text: &str) -> Result<Backoff, String> {
-    let no_backoff = |text: &str| format!("\"{}\" is not a backoff: {FORMS}", text.escape_debug());
+/// How to write what this language cannot say.
+const FUNCTION: &str = "a function is given by its path without quotes, such as `backoff = my_backoff`";
+
+/// Reads one formula; the error is the message for the user.
+pub(crate) fn parse(text: &str) -> Result<Formula, String> {
+    let no_backoff = |text: &str| format!("\"{}\" is not a backoff: {FORMS}; {FUNCTION}", text.escape_debug());
     let (name, arguments) = call::split(text).ok_or_else(|| no_backoff(text))?;
     match name {
         "constant" => {
@@ -30,15 +41,15 @@ pub(crate) fn parse(text: &str) -> Result<Backoff, String> {
             if max.is_some() {
                 return Err("constant takes no max: its delay is always the base".to_owned());
             }
-            Ok(Backoff::Constant(base))
+            Ok(Formula::Constant(base))
         }
         "linear" => {
             let (base, max) = range(delays(name, arguments)?)?;
-            Ok(Backoff::Linear { base, max })
+            Ok(Formula::Linear { base, max })
         }
         "exponential" => {
             let (base, max) = range(delays(name, arguments)?)?;
-            Ok(Backoff::Exponential { base, max })
+            Ok(Formula::Exponential { base, max })
         }
         other => Err(no_backoff(other)),
     }
@@ -71,7 +82,7 @@ fn range((base, max): (Duration, Option<Duration>)) -> Result<(Duration, Duratio
 
 #[cfg(test)]
 mod tests {
-    use super::{Backoff, parse};
+    use super::{Formula, parse};
     use std::time::Duration;
 
     const fn secs(n: u64) -> Duration {
@@ -80,25 +91,25 @@ mod tests {
 
     #[test]
     fn every_function_is_read() {
-        for (text, backoff) in [
-            ("constant(5s)", Backoff::Constant(secs(5))),
-            ("linear(5s, max = 10m)", Backoff::Linear { base: secs(5), max: secs(600) }),
-            ("exponential(1s, max = 10m)", Backoff::Exponential { base: secs(1), max: secs(600) }),
-            ("exponential(1s, max = 1s)", Backoff::Exponential { base: secs(1), max: secs(1) }),
+        for (text, formula) in [
+            ("constant(5s)", Formula::Constant(secs(5))),
+            ("linear(5s, max = 10m)", Formula::Linear { base: secs(5), max: secs(600) }),
+            ("exponential(1s, max = 10m)", Formula::Exponential { base: secs(1), max: secs(600) }),
+            ("exponential(1s, max = 1s)", Formula::Exponential { base: secs(1), max: secs(1) }),
         ] {
-            assert_eq!(parse(text), Ok(backoff), "{text}");
+            assert_eq!(parse(text), Ok(formula), "{text}");
         }
     }
 
     #[test]
     fn max_is_an_hour_unless_given() {
-        assert_eq!(parse("linear(5s)"), Ok(Backoff::Linear { base: secs(5), max: secs(3600) }));
-        assert_eq!(parse("exponential(1h)"), Ok(Backoff::Exponential { base: secs(3600), max: secs(3600) }));
+        assert_eq!(parse("linear(5s)"), Ok(Formula::Linear { base: secs(5), max: secs(3600) }));
+        assert_eq!(parse("exponential(1h)"), Ok(Formula::Exponential { base: secs(3600), max: secs(3600) }));
     }
 
     #[test]
     fn blanks_a_trailing_comma_and_the_order_are_free() {
-        let expected = Ok(Backoff::Linear { base: secs(5), max: secs(600) });
+        let expected = Ok(Formula::Linear { base: secs(5), max: secs(600) });
         for text in [" linear ( 5s ,max=10m ) ", "linear(5s, max = 10m,)", "linear(max = 10m, 5s)"] {
             assert_eq!(parse(text), expected, "{text}");
         }
@@ -108,6 +119,7 @@ mod tests {
     fn a_message_says_what_is_wrong() {
         for (text, why) in [
             ("", "\"\" is not a backoff"),
+            ("delays::slow", "a function is given by its path without quotes"),
             ("5s", "\"5s\" is not a backoff"),
             ("exponential", "\"exponential\" is not a backoff"),
             ("exponential(1s", "\"exponential(1s\" is not a backoff"),

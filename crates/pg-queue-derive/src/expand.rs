@@ -7,7 +7,7 @@ use syn::DeriveInput;
 
 use crate::{
     ast::{Payload, Policy, Root, Timeout},
-    backoff::Backoff,
+    backoff::{Backoff, Formula},
     errors::Errors,
     valid,
 };
@@ -92,8 +92,11 @@ fn consts(root: &Root, policy: &Policy) -> TokenStream {
             const TIMEOUT: ::core::option::Option<::core::time::Duration> = #timeout;
         }
     });
-    let backoff = policy.backoff.map(|backoff| {
-        let backoff = self::backoff(root, backoff);
+    let backoff = policy.backoff.as_ref().map(|backoff| {
+        let backoff = match backoff {
+            Backoff::Formula(formula) => self::formula(root, *formula),
+            Backoff::Function(path) => quote!(#root::Backoff::Function(#path)),
+        };
         quote! {
             const BACKOFF: #root::Backoff = #backoff;
         }
@@ -116,17 +119,17 @@ fn consts(root: &Root, policy: &Policy) -> TokenStream {
     }
 }
 
-fn backoff(root: &Root, backoff: Backoff) -> TokenStream {
-    match backoff {
-        Backoff::Constant(delay) => {
+fn formula(root: &Root, formula: Formula) -> TokenStream {
+    match formula {
+        Formula::Constant(delay) => {
             let delay = duration(delay);
             quote!(#root::Backoff::Constant(#delay))
         }
-        Backoff::Linear { base, max } => {
+        Formula::Linear { base, max } => {
             let (base, max) = (duration(base), duration(max));
             quote!(#root::Backoff::Linear { base: #base, max: #max })
         }
-        Backoff::Exponential { base, max } => {
+        Formula::Exponential { base, max } => {
             let (base, max) = (duration(base), duration(max));
             quote!(#root::Backoff::Exponential { base: #base, max: #max })
         }

@@ -51,7 +51,10 @@ impl Key {
             Self::Priority => "takes a whole number from 0 to 9, such as `priority = 3`",
             Self::MaxAttempts => "takes a whole number from 1 to 32767, such as `max_attempts = 5`",
             Self::Timeout => "takes a string, such as `timeout = \"30s\"` or `timeout = \"none\"`",
-            Self::Backoff => "takes a string, such as `backoff = \"exponential(1s, max = 10m)\"`",
+            Self::Backoff => {
+                "takes a string or the path of a function, such as `backoff = \"exponential(1s, max = 10m)\"` or \
+                 `backoff = my_backoff`"
+            }
             Self::Keep => "takes a string, such as `keep = \"7d\"`",
             Self::Crate => "takes a string with a path, such as `crate = \"my_crate::pg_queue\"`",
         }

@@ -1,8 +1,8 @@
-//! The rules. Each function judges one key and points at the literal that breaks the rule.
+//! The rules. Each function judges one key and points at the value that breaks the rule.
 
 use proc_macro2::Span;
 use std::{str::FromStr, time::Duration};
-use syn::{Data, LitInt, LitStr, ext::IdentExt, spanned::Spanned};
+use syn::{Data, ExprPath, LitInt, LitStr, ext::IdentExt, spanned::Spanned};
 
 use crate::{
     ast::{Payload, Policy, Root, Timeout},
@@ -12,6 +12,7 @@ use crate::{
     duration,
     errors::Errors,
     key::Key,
+    value::TextOr,
 };
 
 /// Kinds are indexed and written into every log line; a longer one is a mistake.
@@ -39,7 +40,7 @@ pub(crate) fn policy(payload: &Payload<'_>, errors: &mut Errors) -> Policy {
             .as_ref()
             .and_then(|literal| in_range(Key::MaxAttempts, literal, 1, MAX_MAX_ATTEMPTS, errors)),
         timeout: timeout.as_ref().and_then(|literal| self::timeout(literal, errors)),
-        backoff: backoff.as_ref().and_then(|literal| self::backoff(literal, errors)),
+        backoff: backoff.as_ref().and_then(|value| self::backoff(value, errors)),
         keep: keep.as_ref().and_then(|literal| {
             above_zero(literal, "a keep of zero keeps no completed job: give a longer one, or leave `keep` out", errors)
         }),
@@ -176,8 +177,14 @@ fn above_zero(literal: &LitStr, zero: &str, errors: &mut Errors) -> Option<Durat
     None
 }
 
-fn backoff(literal: &LitStr, errors: &mut Errors) -> Option<Backoff> {
-    backoff::parse(&literal.value()).map_err(|why| errors.at(literal, why)).ok()
+fn backoff(value: &TextOr<ExprPath>, errors: &mut Errors) -> Option<Backoff> {
+    match value {
+        TextOr::Text(literal) => {
+            let formula = backoff::parse(&literal.value());
+            formula.map_err(|why| errors.at(literal, why)).ok().map(Backoff::Formula)
+        }
+        TextOr::Other(path) => Some(Backoff::Function(path.clone())),
+    }
 }
 
 /// The path that takes the place of `::pg_queue`.

@@ -1,9 +1,15 @@
-//! From the tokens after `key =` to what the key takes: a literal or a list of them. What they say is judged in `valid`.
+//! From the tokens after `key =` to what the key takes, such as a literal. What that says is judged in `valid`.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use syn::{LitStr, parse::Parse};
+use syn::{ExprPath, LitStr, parse::Parse};
 
 use crate::{errors::Errors, key::Key};
+
+/// The value of a key that takes a string or something else.
+pub(crate) enum TextOr<T> {
+    Text(LitStr),
+    Other(T),
+}
 
 /// Reads what is one token, such as a literal. A minus sign is a token of its own, and no key takes one.
 pub(crate) fn literal<T: Parse>(key: Key, value: TokenStream, errors: &mut Errors) -> Option<T> {
@@ -13,6 +19,14 @@ pub(crate) fn literal<T: Parse>(key: Key, value: TokenStream, errors: &mut Error
         errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
     }
     literal
+}
+
+/// Reads a string, or the path of something in the user's code.
+pub(crate) fn text_or_path(key: Key, value: TokenStream, errors: &mut Errors) -> Option<TextOr<ExprPath>> {
+    match syn::parse2(value.clone()) {
+        Ok(path) => Some(TextOr::Other(path)),
+        Err(_) => literal(key, value, errors).map(TextOr::Text),
+    }
 }
 
 /// Reads strings in brackets.

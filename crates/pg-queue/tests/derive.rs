@@ -85,6 +85,40 @@ fn the_other_limits_belong_to_the_range_too() {
     assert!(QueueName::new(format!("{}r", Highest::QUEUE)).is_err());
 }
 
+mod delays {
+    use super::{Duration, secs};
+
+    pub(crate) fn slow(attempt: u16) -> Duration {
+        secs(10) * u32::from(attempt)
+    }
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(backoff = delays::slow, queue = "slow")]
+struct Slow;
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(backoff = <Self as Delays>::delay)]
+struct Own;
+
+trait Delays {
+    fn delay(attempt: u16) -> Duration;
+}
+
+impl Delays for Own {
+    fn delay(attempt: u16) -> Duration {
+        secs(u64::from(attempt) + 1)
+    }
+}
+
+#[test]
+fn a_backoff_may_be_a_function() {
+    assert!(matches!(Slow::BACKOFF, Backoff::Function(_)));
+    assert_eq!(Slow::BACKOFF.delay(3), secs(30));
+    assert_eq!(Slow::QUEUE, "slow");
+    assert_eq!(Own::BACKOFF.delay(3), secs(4));
+}
+
 #[derive(Serialize, Deserialize, Job)]
 #[expect(non_camel_case_types)]
 struct r#type;
@@ -159,14 +193,14 @@ fn names_of_the_user_do_not_get_in_the_way() {
 }
 
 macro_rules! job {
-    ($name:ident, $queue:literal, $priority:expr, $aliases:expr) => {
+    ($name:ident, $queue:literal, $priority:expr, $aliases:expr, $backoff:path) => {
         #[derive(Serialize, Deserialize, Job)]
-        #[job(queue = $queue, priority = $priority, aliases = $aliases)]
+        #[job(queue = $queue, priority = $priority, aliases = $aliases, backoff = $backoff)]
         struct $name;
     };
 }
 
-job!(FromMacro, "made", 4, ["from_hand"]);
+job!(FromMacro, "made", 4, ["from_hand"], delays::slow);
 
 #[test]
 fn values_may_come_through_a_macro() {
@@ -174,6 +208,7 @@ fn values_may_come_through_a_macro() {
     assert_eq!(FromMacro::QUEUE, "made");
     assert_eq!(FromMacro::PRIORITY.get(), 4);
     assert_eq!(FromMacro::ALIASES, ["from_hand"]);
+    assert_eq!(FromMacro::BACKOFF.delay(1), secs(10));
 }
 
 mod old {

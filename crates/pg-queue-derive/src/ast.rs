@@ -3,7 +3,7 @@
 use std::time::Duration;
 use syn::{Data, DeriveInput, Generics, Ident, Path};
 
-use crate::{attr::Attrs, backoff::Backoff, errors::Errors};
+use crate::{attr::Attrs, backoff::Backoff, errors::Errors, unique::Unique};
 
 /// The struct under `#[derive(Job)]`, read but not judged.
 pub(crate) struct Payload<'a> {
@@ -26,7 +26,7 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// The constants to write. `None` leaves one to the trait's default, so that the default lives in one place.
+/// What to write. `None` leaves it to the trait's default, so that each default lives in one place.
 pub(crate) struct Policy {
     pub(crate) kind: String,
     pub(crate) aliases: Option<Vec<String>>,
@@ -36,6 +36,7 @@ pub(crate) struct Policy {
     pub(crate) timeout: Option<Timeout>,
     pub(crate) backoff: Option<Backoff>,
     pub(crate) keep: Option<Duration>,
+    pub(crate) unique: Option<Unique>,
 }
 
 /// `timeout = ".."`.

@@ -6,14 +6,14 @@ use syn::{Attribute, ExprPath, LitInt, LitStr, MacroDelimiter, Meta};
 use crate::{
     errors::Errors,
     key::{self, Key},
-    value::{TextOr, list, literal, split_at_commas, text_or_path},
+    value::{TextOr, list, literal, split_at_commas, text_or_list, text_or_path},
 };
 
 /// All `#[job(..)]` of one struct, merged.
 #[derive(Default)]
 pub(crate) struct Attrs {
-    /// Every key that was written, with a good value or not.
-    pub(crate) written: Vec<Key>,
+    /// Every key that was written, with a good value or not, and where.
+    written: Vec<(Key, Ident)>,
     pub(crate) kind: Option<LitStr>,
     pub(crate) aliases: Option<Vec<LitStr>>,
     pub(crate) queue: Option<LitStr>,
@@ -22,6 +22,11 @@ pub(crate) struct Attrs {
     pub(crate) timeout: Option<LitStr>,
     pub(crate) backoff: Option<TextOr<ExprPath>>,
     pub(crate) keep: Option<LitStr>,
+    pub(crate) unique: Option<TextOr<Vec<LitStr>>>,
+    pub(crate) unique_scope: Option<LitStr>,
+    pub(crate) unique_until: Option<LitStr>,
+    pub(crate) unique_within: Option<LitStr>,
+    pub(crate) on_conflict: Option<LitStr>,
     pub(crate) root: Option<LitStr>,
 }
 
@@ -43,6 +48,11 @@ impl Attrs {
         attrs
     }
 
+    /// Where the key was written, if it was.
+    pub(crate) fn written(&self, key: Key) -> Option<&Ident> {
+        self.written.iter().find(|(written, _)| *written == key).map(|(_, ident)| ident)
+    }
+
     /// Reads one `key = value`, and goes on to the next after a mistake.
     fn entry(&mut self, tokens: &[TokenTree], errors: &mut Errors) {
         let [name, rest @ ..] = tokens else { return };
@@ -52,10 +62,10 @@ impl Attrs {
         let Some(key) = Key::from_name(&ident.to_string()) else {
             return errors.at(ident, key::unknown(&ident.to_string()));
         };
-        if self.written.contains(&key) {
+        if self.written(key).is_some() {
             return errors.at(ident, format_args!("`{}` is given more than once", key.name()));
         }
-        self.written.push(key);
+        self.written.push((key, ident.clone()));
         match rest {
             [TokenTree::Punct(equals), value @ ..] if equals.as_char() == '=' && !value.is_empty() => {
                 let end = missing_comma(value).unwrap_or(value.len());
@@ -82,6 +92,11 @@ impl Attrs {
             Key::Timeout => self.timeout = literal(key, value, errors),
             Key::Backoff => self.backoff = text_or_path(key, value, errors),
             Key::Keep => self.keep = literal(key, value, errors),
+            Key::Unique => self.unique = text_or_list(key, value, errors),
+            Key::UniqueScope => self.unique_scope = literal(key, value, errors),
+            Key::UniqueUntil => self.unique_until = literal(key, value, errors),
+            Key::UniqueWithin => self.unique_within = literal(key, value, errors),
+            Key::OnConflict => self.on_conflict = literal(key, value, errors),
             Key::Crate => self.root = literal(key, value, errors),
         }
     }

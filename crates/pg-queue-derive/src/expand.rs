@@ -19,7 +19,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let policy = valid::policy(&payload, &mut errors);
     let root = valid::root(&payload.attrs, &mut errors);
     match errors.into_compile_errors() {
-        None => implementation(&payload, &root, &consts(&root, &policy)),
+        None => implementation(&payload, &root, &items(&root, &policy)),
         Some(errors) => {
             let fallback = fallback(&payload, &root);
             quote!(#errors #fallback)
@@ -38,7 +38,7 @@ fn fallback(payload: &Payload<'_>, root: &Root) -> Option<TokenStream> {
 
 /// The name keeps the span it has in the user's code: where a supertrait is missing, `rustc` points there, and says
 /// with the words of serde what to derive.
-fn implementation(payload: &Payload<'_>, root: &Root, consts: &TokenStream) -> TokenStream {
+fn implementation(payload: &Payload<'_>, root: &Root, items: &TokenStream) -> TokenStream {
     let mut ident = payload.ident.clone();
     if payload.deprecated {
         // A name from the user's code would count as a use, and the struct would be warned about by itself.
@@ -48,13 +48,13 @@ fn implementation(payload: &Payload<'_>, root: &Root, consts: &TokenStream) -> T
     quote! {
         #[automatically_derived]
         impl #root::Job for #ident #bounds {
-            #consts
+            #items
         }
     }
 }
 
-/// The constants that were given. Names are written in full, since the user may have a `Some` or a `str` of their own.
-fn consts(root: &Root, policy: &Policy) -> TokenStream {
+/// What was given. Names are written in full, since the user may have a `Some` or a `str` of their own.
+fn items(root: &Root, policy: &Policy) -> TokenStream {
     let kind = &policy.kind;
     let aliases = policy.aliases.as_ref().map(|aliases| {
         quote! {
@@ -107,6 +107,7 @@ fn consts(root: &Root, policy: &Policy) -> TokenStream {
             const KEEP: ::core::option::Option<::core::time::Duration> = ::core::option::Option::Some(#keep);
         }
     });
+    let unique = policy.unique.as_ref().map(|unique| unique.method(root));
     quote! {
         const KIND: &'static ::core::primitive::str = #kind;
         #aliases
@@ -116,6 +117,7 @@ fn consts(root: &Root, policy: &Policy) -> TokenStream {
         #timeout
         #backoff
         #keep
+        #unique
     }
 }
 
@@ -136,7 +138,7 @@ fn formula(root: &Root, formula: Formula) -> TokenStream {
     }
 }
 
-fn duration(duration: Duration) -> TokenStream {
+pub(crate) fn duration(duration: Duration) -> TokenStream {
     let millis = u64::try_from(duration.as_millis()).expect("it was read as a u64 of milliseconds");
     quote!(::core::time::Duration::from_millis(#millis))
 }

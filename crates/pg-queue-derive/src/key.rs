@@ -11,12 +11,17 @@ pub(crate) enum Key {
     Timeout,
     Backoff,
     Keep,
+    Unique,
+    UniqueScope,
+    UniqueUntil,
+    UniqueWithin,
+    OnConflict,
     Crate,
 }
 
 impl Key {
     /// In the order in which messages and documentation list them.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Kind,
         Self::Aliases,
         Self::Queue,
@@ -25,6 +30,11 @@ impl Key {
         Self::Timeout,
         Self::Backoff,
         Self::Keep,
+        Self::Unique,
+        Self::UniqueScope,
+        Self::UniqueUntil,
+        Self::UniqueWithin,
+        Self::OnConflict,
         Self::Crate,
     ];
 
@@ -38,6 +48,11 @@ impl Key {
             Self::Timeout => "timeout",
             Self::Backoff => "backoff",
             Self::Keep => "keep",
+            Self::Unique => "unique",
+            Self::UniqueScope => "unique_scope",
+            Self::UniqueUntil => "unique_until",
+            Self::UniqueWithin => "unique_within",
+            Self::OnConflict => "on_conflict",
             Self::Crate => "crate",
         }
     }
@@ -56,8 +71,23 @@ impl Key {
                  `backoff = my_backoff`"
             }
             Self::Keep => "takes a string, such as `keep = \"7d\"`",
+            Self::Unique => "takes \"payload\" or a list of fields, such as `unique = [\"user_id\", \"day\"]`",
+            Self::UniqueScope => "takes \"kind\" or \"queue\", such as `unique_scope = \"queue\"`",
+            Self::UniqueUntil => {
+                "takes \"finished\" or \"started\", such as `unique_until = \"started\"`; a time is given as \
+                 `unique_within = \"1h\"`"
+            }
+            Self::UniqueWithin => "takes a string, such as `unique_within = \"1h\"`",
+            Self::OnConflict => {
+                "takes \"keep\", \"replace\" or a debounce, such as `on_conflict = \"debounce(30s, max = 5m)\"`"
+            }
             Self::Crate => "takes a string with a path, such as `crate = \"my_crate::pg_queue\"`",
         }
+    }
+
+    /// The message about a string that is none of those that the key takes.
+    pub(crate) fn refuses(self, text: &str) -> String {
+        format!("`{}` cannot be \"{}\": it {}", self.name(), text.escape_debug(), self.takes())
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
@@ -135,6 +165,9 @@ mod tests {
             ("attempts", Key::MaxAttempts),
             ("max_attempt", Key::MaxAttempts),
             ("queue_name", Key::Queue),
+            ("unique_by", Key::Unique),
+            ("scope", Key::UniqueScope),
+            ("on_conflicts", Key::OnConflict),
         ] {
             assert_eq!(nearest(name), Some(key), "{name}");
         }
@@ -148,7 +181,7 @@ mod tests {
         assert_eq!(
             unknown("color"),
             "unknown key `color`, the keys are kind, aliases, queue, priority, max_attempts, timeout, backoff, \
-             keep and crate"
+             keep, unique, unique_scope, unique_until, unique_within, on_conflict and crate"
         );
     }
 

@@ -1,17 +1,17 @@
 //! The rules. Each function judges one key and points at the value that breaks the rule.
 
 use proc_macro2::Span;
-use std::{str::FromStr, time::Duration};
-use syn::{Data, ExprPath, LitInt, LitStr, ext::IdentExt, spanned::Spanned};
+use syn::{Data, ExprPath, LitStr, ext::IdentExt, spanned::Spanned};
 
 use crate::{
     ast::{Payload, Policy, Root, Timeout},
     attr::Attrs,
     backoff::{self, Backoff},
     case::snake_case,
-    duration,
     errors::Errors,
     key::Key,
+    rules::{above_zero, in_range},
+    unique,
     value::TextOr,
 };
 
@@ -44,6 +44,7 @@ pub(crate) fn policy(payload: &Payload<'_>, errors: &mut Errors) -> Policy {
         keep: keep.as_ref().and_then(|literal| {
             above_zero(literal, "a keep of zero keeps no completed job: give a longer one, or leave `keep` out", errors)
         }),
+        unique: unique::valid(payload, errors),
     }
 }
 
@@ -85,7 +86,7 @@ fn kind(payload: &Payload<'_>, errors: &mut Errors) -> Option<String> {
             }
         };
     }
-    if payload.attrs.written.contains(&Key::Kind) {
+    if payload.attrs.written(Key::Kind).is_some() {
         return None;
     }
     let kind = snake_case(&payload.ident.unraw().to_string());
@@ -148,33 +149,12 @@ fn queue(literal: &LitStr, errors: &mut Errors) -> Option<String> {
     None
 }
 
-fn in_range<N>(key: Key, literal: &LitInt, min: N, max: N, errors: &mut Errors) -> Option<N>
-where
-    N: FromStr<Err: std::fmt::Display> + PartialOrd,
-{
-    let number = literal.base10_parse().ok().filter(|number| (min..=max).contains(number));
-    if number.is_none() {
-        errors.at(literal, format_args!("`{}` {literal} is out of range: it {}", key.name(), key.takes()));
-    }
-    number
-}
-
 fn timeout(literal: &LitStr, errors: &mut Errors) -> Option<Timeout> {
     if literal.value() == "none" {
         return Some(Timeout::Unlimited);
     }
     above_zero(literal, "a timeout of zero would end every attempt at once; write \"none\" for no limit", errors)
         .map(Timeout::After)
-}
-
-/// A duration that is not zero. `zero` is the message for one that is.
-fn above_zero(literal: &LitStr, zero: &str, errors: &mut Errors) -> Option<Duration> {
-    match duration::parse(&literal.value()) {
-        Ok(Duration::ZERO) => errors.at(literal, zero),
-        Ok(duration) => return Some(duration),
-        Err(why) => errors.at(literal, why),
-    }
-    None
 }
 
 fn backoff(value: &TextOr<ExprPath>, errors: &mut Errors) -> Option<Backoff> {
@@ -190,7 +170,7 @@ fn backoff(value: &TextOr<ExprPath>, errors: &mut Errors) -> Option<Backoff> {
 /// The path that takes the place of `::pg_queue`.
 pub(crate) fn root(attrs: &Attrs, errors: &mut Errors) -> Root {
     let Some(literal) = &attrs.root else {
-        return if attrs.written.contains(&Key::Crate) { Root::Broken } else { Root::Default };
+        return if attrs.written(Key::Crate).is_some() { Root::Broken } else { Root::Default };
     };
     match literal.parse_with(syn::Path::parse_mod_style) {
         Ok(mut path) => {

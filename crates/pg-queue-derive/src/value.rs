@@ -29,25 +29,39 @@ pub(crate) fn text_or_path(key: Key, value: TokenStream, errors: &mut Errors) ->
     }
 }
 
+/// Reads a string, or strings in brackets, of which there must be one.
+pub(crate) fn text_or_list(key: Key, value: TokenStream, errors: &mut Errors) -> Option<TextOr<Vec<LitStr>>> {
+    match in_brackets(value.clone()) {
+        Some(elements) if !elements.is_empty() => Some(TextOr::Other(strings(key, elements, errors))),
+        _ => literal(key, value, errors).map(TextOr::Text),
+    }
+}
+
 /// Reads strings in brackets.
 pub(crate) fn list(key: Key, value: TokenStream, errors: &mut Errors) -> Option<Vec<LitStr>> {
-    let mut tokens = value.clone().into_iter();
-    match (tokens.next(), tokens.next()) {
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Bracket => Some(
-            split_at_commas(group.stream(), errors)
-                .into_iter()
-                .filter_map(|element| literal(key, element.into_iter().collect(), errors))
-                .collect(),
-        ),
-        // What a `macro_rules` fragment left around the list.
-        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
-            list(key, group.stream(), errors)
-        }
-        _ => {
-            errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
-            None
-        }
+    let elements = in_brackets(value.clone());
+    if elements.is_none() {
+        errors.at(value, format_args!("`{}` {}", key.name(), key.takes()));
     }
+    elements.map(|elements| strings(key, elements, errors))
+}
+
+/// What stands in the brackets, if that is all there is.
+fn in_brackets(value: TokenStream) -> Option<TokenStream> {
+    let mut tokens = value.into_iter();
+    match (tokens.next(), tokens.next()) {
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Bracket => Some(group.stream()),
+        // What a `macro_rules` fragment left around the list.
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => in_brackets(group.stream()),
+        _ => None,
+    }
+}
+
+fn strings(key: Key, elements: TokenStream, errors: &mut Errors) -> Vec<LitStr> {
+    split_at_commas(elements, errors)
+        .into_iter()
+        .filter_map(|element| literal(key, element.into_iter().collect(), errors))
+        .collect()
 }
 
 /// Splits at the commas outside of any bracket. One may trail.

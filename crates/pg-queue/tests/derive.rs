@@ -4,11 +4,15 @@
 
 use std::time::Duration;
 
-use pg_queue::{Backoff, Job, Priority, QueueName};
+use pg_queue::{Backoff, Job, OnConflict, Priority, QueueName, Unique, UniqueScope, UniqueUntil};
 use serde::{Deserialize, Serialize};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
+}
+
+fn unique(job: &impl Job) -> Option<Unique> {
+    job.unique().unwrap()
 }
 
 #[derive(Serialize, Deserialize, Job)]
@@ -26,6 +30,7 @@ fn without_attribute_the_defaults_apply() {
     assert_eq!(SendHTTPRequest::TIMEOUT, Some(secs(30 * 60)));
     assert_eq!(SendHTTPRequest::BACKOFF, Backoff::DEFAULT);
     assert_eq!(SendHTTPRequest::KEEP, None);
+    assert_eq!(unique(&SendHTTPRequest { url: String::new() }), None);
 }
 
 #[derive(Serialize, Deserialize, Job)]
@@ -119,6 +124,99 @@ fn a_backoff_may_be_a_function() {
     assert_eq!(Own::BACKOFF.delay(3), secs(4));
 }
 
+#[derive(Clone, Serialize, Deserialize, Job)]
+#[job(unique = ["user_id", "type"])]
+#[serde(rename_all = "camelCase")]
+struct Remind {
+    user_id: u64,
+    #[serde(rename = "kind")]
+    r#type: String,
+    text: String,
+}
+
+#[test]
+fn a_job_is_the_same_as_another_by_its_named_fields() {
+    let one = Remind { user_id: 17, r#type: "due".into(), text: "soon".into() };
+    let same = Remind { text: "now".into(), ..one.clone() };
+    assert!(unique(&one).is_some());
+    assert_eq!(unique(&one), unique(&same));
+    assert_ne!(unique(&one), unique(&Remind { user_id: 18, ..one.clone() }));
+    assert_ne!(unique(&one), unique(&Remind { r#type: "late".into(), ..one.clone() }));
+}
+
+#[test]
+fn a_unique_key_is_of_the_fields_values_whatever_serde_calls_them() {
+    let job = Remind { user_id: 17, r#type: "due".into(), text: "soon".into() };
+    assert_eq!(unique(&job), Some(Unique::of(&(17, "due")).unwrap()));
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = ["1"])]
+struct Numbered(String, u64);
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = "payload")]
+struct Whole {
+    day: u32,
+    region: String,
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = "payload")]
+struct OnlyOne;
+
+#[test]
+fn numbered_fields_and_whole_payloads_make_keys_too() {
+    assert_eq!(unique(&Numbered("a".into(), 3)), unique(&Numbered("b".into(), 3)));
+    assert_eq!(unique(&Numbered("a".into(), 3)), Some(Unique::of(&(3,)).unwrap()));
+    let whole = |day, region: &str| unique(&Whole { day, region: region.into() });
+    assert_eq!(whole(1, "at"), whole(1, "at"));
+    assert_ne!(whole(1, "at"), whole(2, "at"));
+    assert_ne!(whole(1, "at"), whole(1, "de"));
+    assert_eq!(unique(&OnlyOne), Some(Unique::of(&()).unwrap()));
+}
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = ["0"], unique_scope = "queue", unique_until = "started", on_conflict = "replace")]
+struct Latest(u64);
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = ["0"], unique_scope = "kind", unique_within = "1h", on_conflict = "debounce(30s, max = 5m)")]
+struct Debounced(u64);
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = ["0"], unique_until = "finished", on_conflict = "keep")]
+struct AsIfNotGiven(u64);
+
+#[test]
+fn scope_time_and_conflict_are_taken() {
+    let of = || Unique::of(&(3,)).unwrap();
+    let latest = of().scope(UniqueScope::Queue).until(UniqueUntil::Started).on_conflict(OnConflict::Replace);
+    assert_eq!(unique(&Latest(3)), Some(latest));
+    let debounce = OnConflict::Debounce { delay: secs(30), max: secs(300) };
+    let debounced = of().until(UniqueUntil::Elapsed(secs(3600))).on_conflict(debounce);
+    assert_eq!(unique(&Debounced(3)), Some(debounced));
+    assert_eq!(unique(&AsIfNotGiven(3)), Some(of()));
+}
+
+mod fields {
+    use super::{Deserialize, Job, Serialize};
+
+    #[derive(Serialize, Deserialize, Job)]
+    #[job(unique = ["old"])]
+    pub(crate) struct DeprecatedField {
+        #[deprecated]
+        pub(crate) old: u8,
+    }
+}
+
+// Naming the field in the list must not warn; that would be an error here, see the top of the file.
+#[expect(deprecated)]
+#[test]
+fn a_deprecated_field_may_be_a_key() {
+    assert!(unique(&fields::DeprecatedField { old: 1 }).is_some());
+}
+
 #[derive(Serialize, Deserialize, Job)]
 #[expect(non_camel_case_types)]
 struct r#type;
@@ -154,6 +252,8 @@ mod shadows {
     pub(crate) struct Ok;
     pub(crate) struct Err;
     pub(crate) struct Option;
+    pub(crate) struct Result;
+    pub(crate) struct Unique;
     pub(crate) struct Duration;
     pub(crate) struct Backoff;
     pub(crate) struct Priority;
@@ -170,6 +270,7 @@ mod shadows {
 
     #[derive(pg_queue::Job)]
     #[job(priority = 3, max_attempts = 5, timeout = "30s", backoff = "linear(5s)", keep = "7d", queue = "q", aliases = ["a"])]
+    #[job(unique = ["0"], unique_scope = "queue", unique_within = "1h", on_conflict = "debounce(30s, max = 5m)")]
     pub(crate) struct Shadowed(payloads::Plain);
 
     // By hand: serde's derives need not survive these names.
@@ -193,14 +294,16 @@ fn names_of_the_user_do_not_get_in_the_way() {
 }
 
 macro_rules! job {
-    ($name:ident, $queue:literal, $priority:expr, $aliases:expr, $backoff:path) => {
+    ($name:ident, $queue:literal, $priority:expr, $aliases:expr, $backoff:path, $unique:expr) => {
         #[derive(Serialize, Deserialize, Job)]
-        #[job(queue = $queue, priority = $priority, aliases = $aliases, backoff = $backoff)]
-        struct $name;
+        #[job(queue = $queue, priority = $priority, aliases = $aliases, backoff = $backoff, unique = $unique)]
+        struct $name {
+            id: u64,
+        }
     };
 }
 
-job!(FromMacro, "made", 4, ["from_hand"], delays::slow);
+job!(FromMacro, "made", 4, ["from_hand"], delays::slow, ["id"]);
 
 #[test]
 fn values_may_come_through_a_macro() {
@@ -209,6 +312,7 @@ fn values_may_come_through_a_macro() {
     assert_eq!(FromMacro::PRIORITY.get(), 4);
     assert_eq!(FromMacro::ALIASES, ["from_hand"]);
     assert_eq!(FromMacro::BACKOFF.delay(1), secs(10));
+    assert_eq!(unique(&FromMacro { id: 3 }), Some(Unique::of(&(3,)).unwrap()));
 }
 
 mod old {

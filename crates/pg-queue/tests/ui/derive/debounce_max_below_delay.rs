@@ -1,0 +1,8 @@
+use pg_queue::Job;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = "payload", on_conflict = "debounce(10m, max = 5m)")]
+struct SendEmail;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use pg_queue::Job;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = "payload", on_conflict = "drop")]
+struct SendEmail;
+
+fn main() {}

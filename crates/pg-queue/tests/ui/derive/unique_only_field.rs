@@ -1,0 +1,10 @@
+use pg_queue::Job;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = ["day"])]
+struct SendEmail {
+    to: String,
+}
+
+fn main() {}

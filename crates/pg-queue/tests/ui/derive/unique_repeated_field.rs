@@ -1,0 +1,11 @@
+use pg_queue::Job;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = ["to", "subject", "to"])]
+struct SendEmail {
+    to: String,
+    subject: String,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use pg_queue::Job;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(unique = "payload", unique_until = "started", unique_within = "1h")]
+struct SendEmail;
+
+fn main() {}

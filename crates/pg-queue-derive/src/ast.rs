@@ -3,7 +3,7 @@
 use std::time::Duration;
 use syn::{Data, DeriveInput, Generics, Ident, Path};
 
-use crate::{attr::Attrs, backoff::Backoff, errors::Errors, unique::Unique};
+use crate::{attr::Attrs, backoff::Backoff, cron::Cron, errors::Errors, unique::Unique};
 
 /// The struct under `#[derive(Job)]`, read but not judged.
 pub(crate) struct Payload<'a> {
@@ -37,6 +37,7 @@ pub(crate) struct Policy {
     pub(crate) backoff: Option<Backoff>,
     pub(crate) keep: Option<Duration>,
     pub(crate) unique: Option<Unique>,
+    pub(crate) cron: Option<Cron>,
 }
 
 /// `timeout = ".."`.

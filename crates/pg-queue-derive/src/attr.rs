@@ -27,6 +27,9 @@ pub(crate) struct Attrs {
     pub(crate) unique_until: Option<LitStr>,
     pub(crate) unique_within: Option<LitStr>,
     pub(crate) on_conflict: Option<LitStr>,
+    pub(crate) cron: Option<LitStr>,
+    pub(crate) timezone: Option<LitStr>,
+    pub(crate) missed: Option<LitStr>,
     pub(crate) root: Option<LitStr>,
 }
 
@@ -97,6 +100,9 @@ impl Attrs {
             Key::UniqueUntil => self.unique_until = literal(key, value, errors),
             Key::UniqueWithin => self.unique_within = literal(key, value, errors),
             Key::OnConflict => self.on_conflict = literal(key, value, errors),
+            Key::Cron => self.cron = literal(key, value, errors),
+            Key::Timezone => self.timezone = literal(key, value, errors),
+            Key::Missed => self.missed = literal(key, value, errors),
             Key::Crate => self.root = literal(key, value, errors),
         }
     }

@@ -19,7 +19,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let policy = valid::policy(&payload, &mut errors);
     let root = valid::root(&payload.attrs, &mut errors);
     match errors.into_compile_errors() {
-        None => implementation(&payload, &root, &items(&root, &policy)),
+        None => implementation(&payload, &root, &items(&payload, &root, &policy)),
         Some(errors) => {
             let fallback = fallback(&payload, &root);
             quote!(#errors #fallback)
@@ -54,7 +54,7 @@ fn implementation(payload: &Payload<'_>, root: &Root, items: &TokenStream) -> To
 }
 
 /// What was given. Names are written in full, since the user may have a `Some` or a `str` of their own.
-fn items(root: &Root, policy: &Policy) -> TokenStream {
+fn items(payload: &Payload<'_>, root: &Root, policy: &Policy) -> TokenStream {
     let kind = &policy.kind;
     let aliases = policy.aliases.as_ref().map(|aliases| {
         quote! {
@@ -107,6 +107,7 @@ fn items(root: &Root, policy: &Policy) -> TokenStream {
             const KEEP: ::core::option::Option<::core::time::Duration> = ::core::option::Option::Some(#keep);
         }
     });
+    let cron = policy.cron.as_ref().map(|cron| cron.items(root, payload.ident.span()));
     let unique = policy.unique.as_ref().map(|unique| unique.method(root));
     quote! {
         const KIND: &'static ::core::primitive::str = #kind;
@@ -118,6 +119,7 @@ fn items(root: &Root, policy: &Policy) -> TokenStream {
         #backoff
         #keep
         #unique
+        #cron
     }
 }
 

@@ -16,12 +16,15 @@ pub(crate) enum Key {
     UniqueUntil,
     UniqueWithin,
     OnConflict,
+    Cron,
+    Timezone,
+    Missed,
     Crate,
 }
 
 impl Key {
     /// In the order in which messages and documentation list them.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Kind,
         Self::Aliases,
         Self::Queue,
@@ -35,6 +38,9 @@ impl Key {
         Self::UniqueUntil,
         Self::UniqueWithin,
         Self::OnConflict,
+        Self::Cron,
+        Self::Timezone,
+        Self::Missed,
         Self::Crate,
     ];
 
@@ -53,6 +59,9 @@ impl Key {
             Self::UniqueUntil => "unique_until",
             Self::UniqueWithin => "unique_within",
             Self::OnConflict => "on_conflict",
+            Self::Cron => "cron",
+            Self::Timezone => "timezone",
+            Self::Missed => "missed",
             Self::Crate => "crate",
         }
     }
@@ -81,6 +90,9 @@ impl Key {
             Self::OnConflict => {
                 "takes \"keep\", \"replace\" or a debounce, such as `on_conflict = \"debounce(30s, max = 5m)\"`"
             }
+            Self::Cron => "takes a string, such as `cron = \"0 9 * * mon-fri\"` or `cron = \"@daily\"`",
+            Self::Timezone => "takes a string, such as `timezone = \"Europe/Vienna\"`",
+            Self::Missed => "takes \"skip\", \"once\", \"all\" or how many at most, such as `missed = \"all(50)\"`",
             Self::Crate => "takes a string with a path, such as `crate = \"my_crate::pg_queue\"`",
         }
     }
@@ -168,6 +180,7 @@ mod tests {
             ("unique_by", Key::Unique),
             ("scope", Key::UniqueScope),
             ("on_conflicts", Key::OnConflict),
+            ("time_zone", Key::Timezone),
         ] {
             assert_eq!(nearest(name), Some(key), "{name}");
         }
@@ -181,7 +194,8 @@ mod tests {
         assert_eq!(
             unknown("color"),
             "unknown key `color`, the keys are kind, aliases, queue, priority, max_attempts, timeout, backoff, \
-             keep, unique, unique_scope, unique_until, unique_within, on_conflict and crate"
+             keep, unique, unique_scope, unique_until, unique_within, on_conflict, cron, \
+             timezone, missed and crate"
         );
     }
 

@@ -1,8 +1,8 @@
 //! The derive macro of pg-queue: `#[derive(Job)]`. Depend on `pg-queue`, which exports it.
 //!
 //! In four phases: `attr` reads the tokens, `ast` holds what was read and what it means, `valid` judges it, `expand`
-//! writes the code. What several keys say together has these phases in a file of its own, `unique`. Mistakes are gathered
-//! in `errors` and reported together.
+//! writes the code. What several keys say together is judged and written in a file of its own, `unique` and `cron`.
+//! Mistakes are gathered in `errors` and reported together.
 #![forbid(unsafe_code)]
 
 mod ast;
@@ -11,6 +11,7 @@ mod backoff;
 mod call;
 mod case;
 mod conflict;
+mod cron;
 mod duration;
 mod errors;
 mod expand;

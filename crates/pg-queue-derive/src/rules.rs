@@ -17,14 +17,22 @@ where
     number
 }
 
+/// What a function reads in a string; its error is the message for the user.
+pub(crate) fn read<T>(
+    literal: &LitStr,
+    function: impl FnOnce(&str) -> Result<T, String>,
+    errors: &mut Errors,
+) -> Option<T> {
+    function(&literal.value()).map_err(|why| errors.at(literal, why)).ok()
+}
+
 /// A duration that is not zero. `zero` is the message for one that is.
 pub(crate) fn above_zero(literal: &LitStr, zero: &str, errors: &mut Errors) -> Option<Duration> {
-    match duration::parse(&literal.value()) {
-        Ok(Duration::ZERO) => errors.at(literal, zero),
-        Ok(duration) => return Some(duration),
-        Err(why) => errors.at(literal, why),
-    }
-    None
+    let refusing_zero = |text: &str| match duration::parse(text)? {
+        Duration::ZERO => Err(zero.to_owned()),
+        duration => Ok(duration),
+    };
+    read(literal, refusing_zero, errors)
 }
 
 /// One of a few words, each with what it means.

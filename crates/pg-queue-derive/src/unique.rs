@@ -12,7 +12,7 @@ use crate::{
     errors::Errors,
     expand::duration,
     key::Key,
-    rules::{above_zero, says_nothing_without, word},
+    rules::{above_zero, read, says_nothing_without, word},
     value::TextOr,
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct Unique {
 
 enum By {
     Payload,
-    /// With the place of the key.
+    /// With where the key was written.
     Fields(Vec<Member>, Span),
 }
 
@@ -55,10 +55,7 @@ pub(crate) fn valid(payload: &Payload<'_>, errors: &mut Errors) -> Option<Unique
     let scopes = [("kind", Scope::Kind), ("queue", Scope::Queue)];
     let scope = attrs.unique_scope.as_ref().and_then(|literal| word(Key::UniqueScope, literal, scopes, errors));
     let until = until(attrs, errors);
-    let on_conflict = attrs
-        .on_conflict
-        .as_ref()
-        .and_then(|literal| conflict::parse(&literal.value()).map_err(|why| errors.at(literal, why)).ok());
+    let on_conflict = attrs.on_conflict.as_ref().and_then(|literal| read(literal, conflict::parse, errors));
     let by = match attrs.unique.as_ref()? {
         TextOr::Text(literal) => word(Key::Unique, literal, [("payload", ())], errors).map(|()| By::Payload)?,
         TextOr::Other(names) => {

@@ -8,9 +8,10 @@ use crate::{
     attr::Attrs,
     backoff::{self, Backoff},
     case::snake_case,
+    cron,
     errors::Errors,
     key::Key,
-    rules::{above_zero, in_range},
+    rules::{above_zero, in_range, read},
     unique,
     value::TextOr,
 };
@@ -45,6 +46,7 @@ pub(crate) fn policy(payload: &Payload<'_>, errors: &mut Errors) -> Policy {
             above_zero(literal, "a keep of zero keeps no completed job: give a longer one, or leave `keep` out", errors)
         }),
         unique: unique::valid(payload, errors),
+        cron: cron::valid(payload, errors),
     }
 }
 
@@ -159,10 +161,7 @@ fn timeout(literal: &LitStr, errors: &mut Errors) -> Option<Timeout> {
 
 fn backoff(value: &TextOr<ExprPath>, errors: &mut Errors) -> Option<Backoff> {
     match value {
-        TextOr::Text(literal) => {
-            let formula = backoff::parse(&literal.value());
-            formula.map_err(|why| errors.at(literal, why)).ok().map(Backoff::Formula)
-        }
+        TextOr::Text(literal) => read(literal, backoff::parse, errors).map(Backoff::Formula),
         TextOr::Other(path) => Some(Backoff::Function(path.clone())),
     }
 }

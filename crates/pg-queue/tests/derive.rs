@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use pg_queue::{Backoff, Job, OnConflict, Priority, QueueName, Unique, UniqueScope, UniqueUntil};
+use pg_queue::{Backoff, Cron, Job, Missed, OnConflict, Priority, QueueName, Unique, UniqueScope, UniqueUntil};
 use serde::{Deserialize, Serialize};
 
 const fn secs(secs: u64) -> Duration {
@@ -31,6 +31,8 @@ fn without_attribute_the_defaults_apply() {
     assert_eq!(SendHTTPRequest::BACKOFF, Backoff::DEFAULT);
     assert_eq!(SendHTTPRequest::KEEP, None);
     assert_eq!(unique(&SendHTTPRequest { url: String::new() }), None);
+    assert_eq!(SendHTTPRequest::CRON, None);
+    assert!(SendHTTPRequest::from_cron().is_none());
 }
 
 #[derive(Serialize, Deserialize, Job)]
@@ -217,6 +219,44 @@ fn a_deprecated_field_may_be_a_key() {
     assert!(unique(&fields::DeprecatedField { old: 1 }).is_some());
 }
 
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize, Job)]
+#[job(cron = "0 9 * * mon-fri", timezone = "Europe/Vienna", missed = "skip")]
+struct Report {
+    day: Option<String>,
+}
+
+#[derive(Default, Serialize, Deserialize, Job)]
+#[job(cron = "@hourly")]
+struct Hourly;
+
+#[derive(Default, Serialize, Deserialize, Job)]
+#[job(cron = "*/10 * * * * *", missed = "once")]
+struct Often;
+
+#[derive(Default, Serialize, Deserialize, Job)]
+#[job(cron = "0 0 1 * *", missed = "all")]
+struct Invoices;
+
+#[derive(Default, Serialize, Deserialize, Job)]
+#[job(cron = "0 0 1 * *", missed = "all(50)")]
+struct Salaries(u8);
+
+#[test]
+fn what_cron_says_is_taken() {
+    let report = Cron::new("0 9 * * mon-fri").timezone("Europe/Vienna").missed(Missed::Skip);
+    assert_eq!(Report::CRON, Some(report));
+    assert_eq!(Hourly::CRON, Some(Cron::new("@hourly")));
+    assert_eq!(Often::CRON, Some(Cron::new("*/10 * * * * *").missed(Missed::Once)));
+    assert_eq!(Invoices::CRON, Some(Cron::new("0 0 1 * *").missed(Missed::All(Missed::DEFAULT_MOST))));
+    assert_eq!(Salaries::CRON, Some(Cron::new("0 0 1 * *").missed(Missed::All(50))));
+}
+
+#[test]
+fn cron_makes_the_default() {
+    assert_eq!(Report::from_cron(), Some(Report { day: None }));
+    assert!(matches!(Salaries::from_cron(), Some(Salaries(0))));
+}
+
 #[derive(Serialize, Deserialize, Job)]
 #[expect(non_camel_case_types)]
 struct r#type;
@@ -234,6 +274,12 @@ mod framework {
 #[job(crate = "framework::queue", priority = 1, backoff = "constant(5s)", timeout = "1s")]
 struct Renamed;
 
+#[derive(Default, Serialize, Deserialize, Job)]
+#[job(crate = "pg_queue_core", priority = 1, backoff = "constant(5s)")]
+#[job(unique = "payload", unique_scope = "kind", unique_until = "started", on_conflict = "keep")]
+#[job(cron = "@daily", missed = "all")]
+struct OfTheCoreAlone;
+
 #[derive(Serialize, Deserialize, Job)]
 #[job(crate = "crate", priority = 1, backoff = "constant(5s)")]
 struct InTheCrateItself;
@@ -242,6 +288,7 @@ struct InTheCrateItself;
 fn the_path_to_the_crate_can_be_given() {
     assert_eq!(Renamed::KIND, "renamed");
     assert_eq!(InTheCrateItself::PRIORITY.get(), 1);
+    assert_eq!(unique(&OfTheCoreAlone), Some(Unique::of(&()).unwrap().until(UniqueUntil::Started)));
 }
 
 mod shadows {
@@ -254,6 +301,9 @@ mod shadows {
     pub(crate) struct Option;
     pub(crate) struct Result;
     pub(crate) struct Unique;
+    pub(crate) struct Cron;
+    pub(crate) struct Missed;
+    pub(crate) struct Default;
     pub(crate) struct Duration;
     pub(crate) struct Backoff;
     pub(crate) struct Priority;
@@ -264,13 +314,14 @@ mod shadows {
     pub(crate) const priority: () = ();
 
     mod payloads {
-        #[derive(serde::Serialize, serde::Deserialize)]
+        #[derive(Default, serde::Serialize, serde::Deserialize)]
         pub(crate) struct Plain;
     }
 
-    #[derive(pg_queue::Job)]
+    #[derive(Default, pg_queue::Job)]
     #[job(priority = 3, max_attempts = 5, timeout = "30s", backoff = "linear(5s)", keep = "7d", queue = "q", aliases = ["a"])]
     #[job(unique = ["0"], unique_scope = "queue", unique_within = "1h", on_conflict = "debounce(30s, max = 5m)")]
+    #[job(cron = "@daily", timezone = "UTC", missed = "all")]
     pub(crate) struct Shadowed(payloads::Plain);
 
     // By hand: serde's derives need not survive these names.

@@ -1,0 +1,8 @@
+use pg_queue::Job;
+use serde::{Deserialize, Serialize};
+
+#[derive(Default, Serialize, Deserialize, Job)]
+#[job(cron = "0 9 * * mon–fri")]
+struct Report;
+
+fn main() {}

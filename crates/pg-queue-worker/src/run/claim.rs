@@ -94,6 +94,8 @@ pub(super) async fn run<S: Send + Sync + 'static>(
             claimer.wait().await;
         }
     }
+    // Its handlers may run on for long, and nobody needs to wake it any more.
+    claimer.idle.unwish(&claimer.shared, claimer.id()).await;
     claimer.orphans.are_ruled_out()
 }
 

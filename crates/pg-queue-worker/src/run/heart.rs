@@ -165,8 +165,14 @@ impl Beating {
                 Ok(Ok(true)) => {
                     (registered, failures) = (true, 0);
                     self.acknowledged.set(sent);
-                    self.generations.begin_anew();
                     let dead = self.observe(&mut connection, &mut observer, registration.id).await;
+                    if dead.iter().any(|worker| worker.id == registration.id) {
+                        // Between the beat and this look.
+                        self.declared_dead(registration.id);
+                        registered = false;
+                        continue;
+                    }
+                    self.generations.begin_anew();
                     let life = Life { id: registration.id, in_contact: true, dead };
                     if !self.life.send_replace(life).in_contact {
                         self.teller.tell(|| Event::InContact);
@@ -174,10 +180,7 @@ impl Beating {
                     sleep(self.interval.saturating_sub(sent.elapsed())).await;
                 }
                 Ok(Ok(false)) => {
-                    self.out_of_contact();
-                    self.generations.stop(Reason::DeclaredDead);
-                    self.teller.tell(|| Event::DeclaredDead);
-                    tracing::error!(worker = %registration.id, "this worker was declared dead: its handlers are stopped");
+                    self.declared_dead(registration.id);
                     registered = false;
                 }
                 Ok(Err(error)) => {
@@ -271,6 +274,13 @@ impl Beating {
                 cancelled = false;
             }
         }
+    }
+
+    fn declared_dead(&self, me: WorkerId) {
+        self.out_of_contact();
+        self.generations.stop(Reason::DeclaredDead);
+        self.teller.tell(|| Event::DeclaredDead);
+        tracing::error!(worker = %me, "this worker was declared dead: its handlers are stopped");
     }
 
     fn out_of_contact(&self) {

@@ -13,11 +13,15 @@ mod life;
 mod middleware;
 mod outage;
 mod outputs;
+mod parks;
 #[cfg(unix)]
 mod process;
+mod restarts;
 mod runs;
 mod shutdown;
 mod slots;
 mod soak;
+#[cfg(unix)]
+mod stops;
 mod support;
 mod wakes;

@@ -39,6 +39,11 @@ impl Process {
     /// has printed.
     pub(crate) async fn ended(mut self) -> String {
         drop(self.0.stdin.take());
+        self.printed().await
+    }
+
+    /// Waits for its end by itself, and answers what it has printed.
+    pub(crate) async fn printed(mut self) -> String {
         let stdout = self.0.stdout.take().unwrap();
         let mut stderr = self.0.stderr.take().unwrap();
         let printed = tokio::task::spawn_blocking(move || {
@@ -81,9 +86,15 @@ fn the_worker_of_another_test() {
             drop(std::io::stdin().read(&mut [0]));
             stop.cancel();
         });
-        let app = App::new(move |n, ctx| handle(role.clone(), n, ctx));
-        let worker = tasks().concurrency(100).heartbeat(heartbeat).shutdown_timeout(Duration::ZERO);
-        worker.build(&queue, app).unwrap().run_until(async move { signal.cancelled().await }).await.unwrap()
+        let does = role.clone();
+        let app = App::new(move |n, ctx| handle(does.clone(), n, ctx));
+        let worker = tasks().concurrency(100).heartbeat(heartbeat);
+        if role == "signals" {
+            // An hour of patience with its handlers, which is for somebody to end.
+            return worker.shutdown_timeout(Duration::from_secs(3600)).build(&queue, app).unwrap().run().await.unwrap();
+        }
+        let worker = worker.shutdown_timeout(Duration::ZERO).build(&queue, app).unwrap();
+        worker.run_until(async move { signal.cancelled().await }).await.unwrap()
     });
     println!("{summary:?}");
 }
@@ -92,6 +103,10 @@ async fn handle(role: String, n: i64, ctx: Context<App>) -> Ended {
     let start = sqlx::query("insert into starts (job, attempt) values ($1, $2)").bind(ctx.job_id().get());
     start.bind(i16::try_from(ctx.attempt())?).execute(ctx.pool()).await?;
     match (&*role, n) {
+        ("signals", 0) => {
+            go(&ctx).await;
+            Ok(Outcome::Complete)
+        }
         // Takes the whole process with it.
         ("abort", _) => std::process::abort(),
         // Blocks its thread, so that nobody can drop it, until the test says so; and succeeds then.

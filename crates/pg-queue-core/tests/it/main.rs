@@ -9,6 +9,7 @@ mod history;
 mod kept;
 mod leases;
 mod migrations;
+mod model;
 mod operate;
 mod plans;
 mod push;

@@ -3,10 +3,12 @@
 mod cache;
 mod cancel;
 mod claim;
+mod crash;
 mod enqueue;
 mod failures;
 mod history;
 mod kept;
+mod late;
 mod leases;
 mod migrations;
 mod model;

@@ -125,6 +125,15 @@ impl Db {
         jobs.pop().expect("a job to claim")
     }
 
+    /// Puts a clock in the place of the jobs' own: an expression of type `timestamptz`.
+    pub(crate) async fn set_clock(&self, expression: &'static str) {
+        let expression = expression.replace('\'', "''");
+        let replace = format!(
+            "create or replace function pg_queue_now() returns timestamptz language sql stable as 'select {expression}'"
+        );
+        sqlx::raw_sql(AssertSqlSafe(replace)).execute(&self.pool).await.unwrap();
+    }
+
     /// The number that a query answers.
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()

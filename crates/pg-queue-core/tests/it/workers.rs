@@ -28,7 +28,7 @@ async fn beat_of(db: &Db, id: WorkerId) -> i64 {
 }
 
 /// A registered worker that is dead.
-async fn dead(db: &Db) -> WorkerId {
+pub(crate) async fn dead(db: &Db) -> WorkerId {
     let id = register(db).await;
     assert!(workers::declare_dead(&db.pool, &db.schema, id, 0).await.unwrap());
     id

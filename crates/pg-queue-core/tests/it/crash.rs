@@ -15,7 +15,8 @@ use crate::support::{LONG, claim_on, table};
 
 /// A server of the test's own, on disk, whose log writer leaves a commit that did not wait in memory.
 async fn crashing_server() -> (Arc<Server>, PgConnection, QueueTable) {
-    let server = Arc::new(Server::start(Settings::durable().with("wal_writer_delay", "10s")).unwrap());
+    let settings = Settings::durable().with("wal_writer_delay", "10s").with("restore_command", "false");
+    let server = Arc::new(Server::start(settings).unwrap());
     let mut connection = connect(&server).await;
     migrate::run(&mut connection, &Schema::default()).await.unwrap();
     let emails = table("emails");
@@ -96,4 +97,18 @@ async fn an_acknowledged_enqueue_survives_a_crash() {
     }
     let claimed = claim_on(&mut connection, &emails, Claimant::HandDriven(LONG), 100).await;
     assert_eq!(claimed.iter().map(|job| job.id.job_id()).collect::<Vec<_>>(), pushed);
+}
+
+/// What tells observers whether the beats that they have seen still count.
+#[tokio::test]
+async fn the_timeline_is_another_one_after_a_failover_and_the_same_after_a_crash() {
+    let (server, mut connection, _) = crashing_server().await;
+    let schema = Schema::default();
+    let first = workers::timeline(&mut connection, &schema).await.unwrap();
+    let mut connection = crash(&server).await;
+    assert_eq!(workers::timeline(&mut connection, &schema).await.unwrap(), first);
+    // It reads its log as one that takes over does, a standby or a restored backup, and goes on where that ends.
+    std::fs::write(server.data_dir().unwrap().join("recovery.signal"), "").unwrap();
+    let mut connection = crash(&server).await;
+    assert_ne!(workers::timeline(&mut connection, &schema).await.unwrap(), first);
 }

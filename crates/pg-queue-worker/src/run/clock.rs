@@ -9,7 +9,21 @@ pub(super) struct Moment(Duration);
 
 impl Moment {
     pub(super) fn elapsed(self) -> Duration {
-        now().0.saturating_sub(self.0)
+        now().since(self)
+    }
+
+    /// How long after `earlier` this is; nothing when it is before that.
+    pub(super) fn since(self, earlier: Moment) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+impl std::ops::Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, time: Duration) -> Moment {
+        Moment(self.0 + time)
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
     clock::{self, Moment},
     control::set_patience,
     generation::{Generations, Reason},
-    observer::Observer,
+    observer::{Observer, Sign},
 };
 use crate::{Event, events::Teller};
 
@@ -141,7 +141,7 @@ impl Beating {
 
     async fn beat(&self) {
         let mut connection = None;
-        let mut observer = Observer::new(self.interval);
+        let mut observer = Observer::new(self.interval, clock::now());
         let mut registration = self.registration.clone();
         let mut registered = true;
         let mut failures: u32 = 0;
@@ -232,7 +232,10 @@ impl Beating {
         // Looking at the others must not make one's own beats late.
         let observed = timeout(self.interval / 2, async {
             let seen = workers::observe(&mut *connection, &self.schema).await?;
-            for (id, beat) in observer.silent(&seen, me) {
+            let others = seen.iter().filter(|worker| worker.dead_for.is_none() && worker.id != me);
+            let signs =
+                others.map(|worker| Sign { worker: worker.id, beat: worker.beat, interval: worker.beat_interval });
+            for (id, beat) in observer.silent(clock::now(), signs) {
                 if workers::declare_dead(&mut *connection, &self.schema, id, beat).await? {
                     tracing::warn!(worker = %id, "a worker has stopped beating: declared dead");
                 }

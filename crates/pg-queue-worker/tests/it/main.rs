@@ -3,6 +3,7 @@
 mod acks;
 mod builds;
 mod cancels;
+mod clocks;
 mod completes;
 #[cfg(unix)]
 mod death;

@@ -112,6 +112,9 @@ async fn two_minutes_without_a_database_lose_nothing_and_end_no_worker() {
         own.number("select count(distinct job) from effects").await
     );
     assert_eq!(own.number("select count(*) from pg_queue_history where state <> 'completed'").await, Some(0));
+    // All were silent for longer than a lease, and nobody has taken that for a death.
+    assert_eq!(own.number("select count(*) from pg_queue_workers where dead_at is null").await, Some(2));
+    assert_eq!(own.number("select count(*) from pg_queue_workers").await, Some(2));
     for worker in workers {
         let summary = worker.stop().await;
         assert!(summary.completed > 0, "{summary:?}");

@@ -8,5 +8,6 @@
 fn mistakes_are_reported_once_where_they_are() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/derive/*.rs");
+    cases.compile_fail("tests/ui/queue/*.rs");
     cases.compile_fail("tests/ui/worker/*.rs");
 }

@@ -137,3 +137,27 @@ async fn what_was_pushed_cannot_be_completed_twice_in_a_batch_with_a_live_one() 
     let lost = db.mgr.queue.complete_many(&work, &ids).await.unwrap();
     assert_eq!(lost.iter().map(|lost| lost.0).collect::<Vec<_>>(), [ids[0]]);
 }
+
+/// It pops, forgets what it has, and goes on: what it still does must not keep alive what it has forgotten.
+#[tokio::test]
+async fn a_job_that_its_consumer_forgets_comes_back_while_the_consumer_goes_on() {
+    let db = database().await;
+    let work = db.queue("work").await;
+    let forgotten = db.mgr.queue.push(&work, &0).await.unwrap();
+    let lease = Duration::from_millis(300);
+    let mut popped = Vec::new();
+    for n in 1.. {
+        // Another job is there each time, and is extended and completed as it should be.
+        db.mgr.queue.push(&work, &n).await.unwrap();
+        let job = db.mgr.queue.pop_for::<u32>(&work, lease).await.unwrap().unwrap();
+        popped.push((job.id.job_id(), job.id.attempt()));
+        if job.id.job_id() != forgotten {
+            db.mgr.queue.extend(&work, job.id, lease).await.unwrap();
+            db.mgr.queue.complete(&work, job.id).await.unwrap();
+        } else if job.id.attempt() == 2 {
+            break;
+        }
+        assert!(n < 100_000);
+    }
+    assert_eq!(popped.first(), Some(&(forgotten, 1)));
+}

@@ -1,6 +1,7 @@
 //! Typed jobs: through the pool, and in the caller's transaction.
 
-use pg_queue_core::{Job, PushOutcome, QueueError, jobs::PushError};
+use pg_queue_client::PgQueue;
+use pg_queue_core::{Job, PushOutcome, QueueError, TraceContext, jobs::PushError};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
 
@@ -126,4 +127,67 @@ async fn a_unique_key_in_an_open_transaction_is_waited_for() {
     .await;
     transaction.rollback().await.unwrap();
     assert!(matches!(waiting.await.unwrap().unwrap(), PushOutcome::Enqueued(_)));
+}
+
+#[tokio::test]
+async fn many_are_enqueued_in_order_and_all_or_none() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let many: Vec<_> = (0..3).map(|n| SendEmail { to: format!("{n}@example.org") }).collect();
+    assert!(SendEmail::enqueue_many(&[], &db.mgr).await.unwrap().is_empty());
+    let outcomes = SendEmail::enqueue_many(&many, &db.mgr).tag("import").await.unwrap();
+    let mut transaction = db.pool.begin().await.unwrap();
+    SendEmail::enqueue_many(&many, db.mgr.on(&mut transaction)).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(jobs(&db).await, 3);
+    assert_eq!(db.count("select count(*) from queue_emails where tags = '{import}'").await, 3);
+    for (outcome, email) in outcomes.iter().zip(&many) {
+        let job = db.mgr.queue.pop::<SendEmail>(&emails).await.unwrap().unwrap();
+        assert_eq!((job.id.job_id(), &job.payload.to), (outcome.id(), &email.to));
+    }
+    // More than one statement takes, and a queue that is not there.
+    let many: Vec<_> = (0..10_500).map(|n| SendEmail { to: n.to_string() }).collect();
+    let nowhere = pg_queue_core::QueueName::new("nowhere").unwrap();
+    let error = SendEmail::enqueue_many(&many, &db.mgr).queue(&nowhere).await.unwrap_err();
+    assert!(matches!(error, PushError::Queue(QueueError::Missing(_))), "{error}");
+    // What the server refuses in the second statement takes back the first.
+    let refuse = "alter table queue_emails add check (payload->>'to' <> '10400')";
+    sqlx::query(refuse).execute(&db.pool).await.unwrap();
+    let before = jobs(&db).await;
+    assert!(SendEmail::enqueue_many(&many, &db.mgr).await.is_err());
+    assert_eq!(jobs(&db).await, before);
+    let outcomes = SendEmail::enqueue_many(&many[..10_200], &db.mgr).await.unwrap();
+    assert!(outcomes.is_sorted_by_key(|outcome| outcome.id()));
+    assert_eq!(jobs(&db).await - before, 10_200);
+}
+
+/// One number for each call, as a tracer would have another span for each.
+#[tokio::test]
+async fn whatever_enqueues_through_a_handle_carries_on_its_trace() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let calls = std::sync::atomic::AtomicU32::new(0);
+    let here = |call: u32| TraceContext::new(format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{call:016x}-01")).ok();
+    let traced = PgQueue::builder()
+        .trace_context(move || here(calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst)))
+        .build(db.pool.clone());
+    // The first call asks for span 0, which is none: the job goes without.
+    email().enqueue(&traced).await.unwrap();
+    email().enqueue(&traced).await.unwrap();
+    let mut transaction = db.pool.begin().await.unwrap();
+    email().enqueue(traced.on(&mut transaction)).await.unwrap();
+    transaction.commit().await.unwrap();
+    traced.queue.push(&emails, &1).await.unwrap();
+    SendEmail::enqueue_many(&[email(), email()], &traced).await.unwrap();
+    // Its own goes before that of the handle.
+    let own = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00").unwrap();
+    email().enqueue(&traced).trace_context(own).await.unwrap();
+    let carried: Vec<Option<String>> =
+        sqlx::query_scalar("select substr(metadata->>'traceparent', 51) from queue_emails order by id")
+            .fetch_all(&db.pool)
+            .await
+            .unwrap();
+    let carried: Vec<_> = carried.iter().map(Option::as_deref).collect();
+    let expected = [None, Some("01-01"), Some("02-01"), Some("03-01"), Some("04-01"), Some("04-01"), Some("b7-00")];
+    assert_eq!(carried, expected);
 }

@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod migrate;
 pub mod queues;
 pub mod replies;
+pub mod schedules;
 pub mod topics;
 pub mod workers;
 

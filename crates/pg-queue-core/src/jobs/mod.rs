@@ -26,7 +26,7 @@ mod push_many;
 mod push_outcome;
 mod push_unique;
 mod rescue;
-mod row;
+pub(crate) mod row;
 mod stats;
 mod unique;
 mod withdraw;

@@ -21,33 +21,33 @@ const MAX_METADATA_BYTES: usize = 64 << 10;
 /// A job that the table will take: what it would refuse must be refused before, because the server's error would abort the
 /// caller's transaction.
 #[derive(Debug)]
-pub(super) struct Row<'j> {
-    pub(super) kind: &'j str,
-    pub(super) payload: &'j str,
+pub(crate) struct Row<'j> {
+    pub(crate) kind: &'j str,
+    pub(crate) payload: &'j str,
     /// Microseconds since PostgreSQL's epoch; none is now.
     pub(super) run_at: Option<i64>,
     pub(super) delay: i64,
-    pub(super) priority: i16,
-    pub(super) max_attempts: i16,
-    pub(super) timeout_ms: Option<i64>,
+    pub(crate) priority: i16,
+    pub(crate) max_attempts: i16,
+    pub(crate) timeout_ms: Option<i64>,
     /// As an array's literal.
-    pub(super) tags: Option<String>,
-    pub(super) metadata: Option<String>,
+    pub(crate) tags: Option<String>,
+    pub(crate) metadata: Option<String>,
     pub(super) request_id: Option<Uuid>,
-    pub(super) key: Option<Key>,
+    pub(crate) key: Option<Key>,
 }
 
 /// A checked unique key.
 #[derive(Debug)]
-pub(super) struct Key {
-    pub(super) text: String,
-    pub(super) hold: Hold,
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) hold: Hold,
     pub(super) on_conflict: Conflict,
 }
 
 /// What holds a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(crate) enum Hold {
     /// The job, until it starts or ends.
     Job { while_waiting: bool },
     /// The memory, for so many microseconds.
@@ -64,7 +64,7 @@ pub(super) enum Conflict {
 }
 
 impl<'j> Row<'j> {
-    pub(super) fn new(job: &'j NewJob) -> Result<Self, PushError> {
+    pub(crate) fn new(job: &'j NewJob) -> Result<Self, PushError> {
         let options = &job.options;
         let mut delay = options.delay;
         let key = match &options.unique {

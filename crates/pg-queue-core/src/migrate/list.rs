@@ -50,4 +50,5 @@ pub const MIGRATIONS: &[Migration] = migrations![
     6 "0006" "cache",
     7 "0007" "replies",
     8 "0008" "unique_keys",
+    9 "0009" "schedules",
 ];

@@ -18,6 +18,7 @@ mod push;
 mod push_sql;
 mod queues;
 mod replies;
+mod schedules;
 mod statements;
 mod support;
 mod unique;

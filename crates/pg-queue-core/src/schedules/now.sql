@@ -1,0 +1,3 @@
+-- What the clock of jobs shows.
+-- parameters: none    rows: one
+select {now}

@@ -15,8 +15,15 @@ mod on;
 mod pg_queue;
 mod queue;
 mod request_response;
+#[cfg(feature = "cron")]
+mod schedules;
 mod shared;
 
+#[cfg(feature = "cron")]
+pub use self::schedules::{
+    FiredSchedule, InvalidCron, NotFired, NotFiredReason, Plan, PreparedSchedule, PutScheduleError, Schedule,
+    ScheduleError, Schedules, next_times, plan,
+};
 pub use self::{
     cache::{Cache, GetOrSetError},
     history::{History, Retried},

@@ -11,6 +11,8 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+#[cfg(feature = "cron")]
+use crate::Schedules;
 use crate::{
     Cache, History, ListenError, Listener, Notifier, On, Queue, RequestResponse,
     listener::{Address, Hub},
@@ -48,6 +50,9 @@ pub struct PgQueue {
     pub cache: Cache,
     /// Request-response.
     pub request_response: RequestResponse,
+    /// Schedules: jobs that are made by themselves. With the feature `cron`.
+    #[cfg(feature = "cron")]
+    pub schedules: Schedules,
     shared: Arc<Shared>,
 }
 
@@ -211,6 +216,8 @@ impl PgQueueBuilder {
             notify: Notifier::new(Arc::clone(&shared)),
             cache: Cache::new(Arc::clone(&shared)),
             request_response: RequestResponse::new(Arc::clone(&shared)),
+            #[cfg(feature = "cron")]
+            schedules: Schedules::new(Arc::clone(&shared)),
             shared,
         }
     }

@@ -13,7 +13,11 @@ mod operate;
 mod queue;
 mod reconnect;
 mod request_response;
+#[cfg(feature = "cron")]
+mod schedules;
 mod schema;
 mod single_flight;
 mod support;
+#[cfg(feature = "cron")]
+mod timetables;
 mod undecodable;

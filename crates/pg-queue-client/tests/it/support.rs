@@ -82,6 +82,16 @@ impl Db {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
     }
 
+    /// Makes the clock of jobs show this from now on, and no other time.
+    #[cfg(feature = "cron")]
+    pub(crate) async fn set_clock(&self, time: &str) {
+        let clock = format!(
+            "create or replace function pg_queue_now() returns timestamptz language sql stable parallel safe
+             as $$ select timestamptz '{time}' $$"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(clock)).execute(&self.pool).await.unwrap();
+    }
+
     /// How many backends of this database listen, or have done nothing but that.
     pub(crate) async fn listening_backends(&self) -> i64 {
         self.count(LISTENING).await

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use pg_queue_client::PgQueue;
+use pg_queue_client::{InvalidCron, PgQueue};
 use pg_queue_core::InvalidQueueName;
 
 use crate::{
@@ -109,7 +109,9 @@ impl<S> fmt::Debug for WorkerBuilder<S> {
 }
 
 impl<S: Send + Sync + 'static> WorkerBuilder<S> {
-    /// Runs the jobs of the type `J`, from its queue, by its policy.
+    /// Runs the jobs of the type `J`, from its queue, by its policy. Makes them as well, by the schedules of its kind: the one that
+    /// the type has ([`Job::CRON`](pg_queue_core::Job::CRON)) is put when the worker starts, under the type's kind; of workers that
+    /// differ in it, the last one to start counts.
     pub fn register<J: Handler<S>>(mut self) -> Self {
         self.entries.push(Entry::of::<J>());
         self
@@ -182,7 +184,7 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
     /// Builds the worker on a handle, with the state of its handlers. Sends nothing to the server.
     ///
     /// # Errors
-    /// Nothing or one kind twice is registered, or a setting is out of its range.
+    /// Nothing or one kind twice is registered, a type's schedule has no times, or a setting is out of its range.
     pub fn build(self, queue: &PgQueue, state: S) -> Result<Worker<S>, BuildError> {
         let registry = Registry::new(self.entries)?;
         let mut queues: Vec<QueueOptions> = registry.queues.iter().map(QueueOptions::from).collect();
@@ -239,6 +241,23 @@ pub enum BuildError {
     /// Two registered types have one kind.
     #[error("the kind {0:?} is registered twice: two types have it as their kind or alias")]
     DuplicateKind(&'static str),
+    /// A type's cron expression cannot be read or never fires, or its zone is unknown.
+    #[error("the kind {kind:?} has no times: {source}")]
+    Cron {
+        /// Which.
+        kind: &'static str,
+        /// Why.
+        #[source]
+        source: InvalidCron,
+    },
+    /// A type's cron expression has no job that could be made by it.
+    #[error("the kind {kind:?} cannot be scheduled: {reason}")]
+    Schedule {
+        /// Which.
+        kind: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// A type's queue is not a queue name. The derive checks this; a hand-written `Job` may get here.
     #[error(transparent)]
     InvalidQueue(#[from] InvalidQueueName),

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, pin::Pin, time::Duration};
 
+use pg_queue_client::{PreparedSchedule, PutScheduleError, Schedule};
 use pg_queue_core::{Backoff, DecodeError, InvalidQueueName, Job, QueueName, from_json};
 
 use crate::{BuildError, Context, Failure, Handler, Outcome, TransactionHandler};
@@ -18,6 +19,7 @@ pub(crate) struct Entry<S> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) backoff: Backoff,
     pub(crate) keep: Option<Duration>,
+    schedule: fn() -> Option<Schedule>,
     kinds: Vec<&'static str>,
     queue: Result<QueueName, InvalidQueueName>,
 }
@@ -36,6 +38,7 @@ impl<S> Clone for Entry<S> {
             timeout: self.timeout,
             backoff: self.backoff,
             keep: self.keep,
+            schedule: self.schedule,
             kinds: self.kinds.clone(),
             queue: self.queue.clone(),
         }
@@ -57,6 +60,7 @@ impl<S: Send + Sync + 'static> Entry<S> {
             timeout: J::TIMEOUT,
             backoff: J::BACKOFF,
             keep: J::KEEP,
+            schedule: Schedule::declared::<J>,
             kinds: [J::KIND].into_iter().chain(J::ALIASES.iter().copied()).collect(),
             queue: QueueName::new(J::QUEUE),
         }
@@ -94,6 +98,8 @@ pub(crate) struct Registry<S> {
     by_kind: HashMap<&'static str, Entry<S>>,
     /// The queues of all types, each once, in the order of registration.
     pub(crate) queues: Vec<QueueName>,
+    /// The schedules that the types have, under their kinds.
+    pub(crate) schedules: Vec<PreparedSchedule>,
 }
 
 impl<S> fmt::Debug for Registry<S> {
@@ -103,13 +109,16 @@ impl<S> fmt::Debug for Registry<S> {
 }
 
 impl<S> Registry<S> {
-    /// Refuses two types with one kind: which of them would run a job?
+    /// Refuses two types with one kind: which of them would run a job? And a type whose schedule has no times.
     pub(crate) fn new(entries: Vec<Entry<S>>) -> Result<Self, BuildError> {
-        let mut registry = Self { by_kind: HashMap::new(), queues: Vec::new() };
+        let mut registry = Self { by_kind: HashMap::new(), queues: Vec::new(), schedules: Vec::new() };
         for entry in entries {
             let queue = entry.queue.clone()?;
             if !registry.queues.contains(&queue) {
                 registry.queues.push(queue);
+            }
+            if let Some(schedule) = (entry.schedule)() {
+                registry.schedules.push(schedule.prepare().map_err(|error| unscheduled(entry.kinds[0], error))?);
             }
             for kind in entry.kinds.clone() {
                 if registry.by_kind.insert(kind, entry.clone()).is_some() {
@@ -130,8 +139,21 @@ impl<S> Registry<S> {
         kinds
     }
 
+    /// The kinds whose types have no schedule; one that they had is under its kind.
+    pub(crate) fn without_schedule(&self) -> Vec<String> {
+        let scheduled = |kind: &String| self.schedules.iter().any(|schedule| schedule.name() == kind);
+        self.kinds().into_iter().filter(|kind| !scheduled(kind)).collect()
+    }
+
     /// The longest time for which a type wants its completed jobs kept.
     pub(crate) fn longest_keep(&self) -> Duration {
         self.by_kind.values().filter_map(|entry| entry.keep).max().unwrap_or_default()
+    }
+}
+
+fn unscheduled(kind: &'static str, error: PutScheduleError) -> BuildError {
+    match error {
+        PutScheduleError::Cron(source) => BuildError::Cron { kind, source },
+        other => BuildError::Schedule { kind, reason: other.to_string() },
     }
 }

@@ -35,7 +35,8 @@
 //! - [`Job`] is derived on payloads; [`Handler`] runs them; [`Worker`] puts both to work.
 //! - [`migrate`] brings a database up to date; [`migrations`] has the parts of it.
 //!
-//! Without the default feature `worker`, this crate enqueues, and compiles no worker.
+//! Without the default feature `worker`, this crate enqueues, and compiles no worker. The feature `cron`, which that one brings
+//! along, has schedules: the field `schedules` of [`PgQueue`].
 #![forbid(unsafe_code)]
 
 /// The name under which the project first promised [`PgQueue`].
@@ -45,6 +46,13 @@ pub use pg_queue_client::{
     Listener, Notification, Notifier, On, PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError,
     RequestResponse, Retried, RetryOutcome, SettingError, UndecodableJob, migrate,
 };
+#[cfg(feature = "cron")]
+pub use pg_queue_client::{
+    FiredSchedule, InvalidCron, NotFired, NotFiredReason, PutScheduleError, Schedule, ScheduleError, Schedules,
+    next_times,
+};
+#[cfg(feature = "cron")]
+pub use pg_queue_core::schedules::{InvalidSchedule, StoredSchedule};
 pub use pg_queue_core::{
     AttemptError, Backoff, Cron, DatabaseError, DecodeError, Enqueue, EnqueueMany, Enqueuer, Inbox, InvalidPriority,
     InvalidQueueName, InvalidSchema, InvalidTraceContext, Job, JobFilter, JobId, JobState, LeaseLost, LeasedJobId,

@@ -5,6 +5,7 @@ mod acknowledger;
 mod claim;
 mod clock;
 mod control;
+mod cron;
 mod execute;
 mod generation;
 mod heart;
@@ -62,6 +63,8 @@ struct Shared<S> {
     look: Arc<Notify>,
     /// Rung when the leases of running handlers are to be verified.
     verify: Notify,
+    /// Rung when somebody has changed a schedule.
+    schedules: Notify,
     board: Arc<ProgressBoard>,
     /// Every handler that has started and not ended.
     handlers: TaskTracker,
@@ -150,6 +153,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
             counters: Arc::default(),
             look,
             verify: Notify::new(),
+            schedules: Notify::new(),
             board: Arc::default(),
             handlers: TaskTracker::new(),
             closing: closing.clone(),

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    RunError, Shared, Summary, acknowledger, claim, clock,
+    RunError, Shared, Summary, acknowledger, claim, clock, cron,
     generation::Reason,
     heart::{Heart, Life},
     maintain, progress, signals,
@@ -40,6 +40,7 @@ pub(super) struct Parts<S> {
     claimer: JoinHandle<bool>,
     acknowledger: JoinHandle<()>,
     maintainer: JoinHandle<()>,
+    scheduler: JoinHandle<()>,
     /// What the worker can do without for a while: telling progress, and hearing signals.
     helpers: [JoinHandle<()>; 2],
 }
@@ -51,9 +52,10 @@ impl<S: Send + Sync + 'static> Parts<S> {
         let acknowledger = tokio::spawn(acknowledger::run(Arc::clone(&shared), received));
         let claimer = tokio::spawn(claim::run(Arc::clone(&shared), life.clone(), acks));
         let maintainer = tokio::spawn(maintain::run(Arc::clone(&shared), life.clone()));
+        let scheduler = tokio::spawn(cron::run(Arc::clone(&shared)));
         let helpers =
             [tokio::spawn(progress::run(Arc::clone(&shared))), tokio::spawn(signals::run(Arc::clone(&shared)))];
-        Self { shared, life, heart, claimer, acknowledger, maintainer, helpers }
+        Self { shared, life, heart, claimer, acknowledger, maintainer, scheduler, helpers }
     }
 
     /// Waits until the worker shall end, or one of its parts has ended by a mistake of ours: a worker that claims and does
@@ -67,7 +69,7 @@ impl<S: Send + Sync + 'static> Parts<S> {
             () = shared.hurry.cancelled() => None,
             () = self.heart.ended() => Some("heartbeat"),
             // Not awaited: a handle must not be polled once more after its end, and shutting down awaits it.
-            broken = broken(&self.claimer, &self.acknowledger, &self.maintainer) => Some(broken),
+            broken = broken(&self.claimer, &self.acknowledger, &self.maintainer, &self.scheduler) => Some(broken),
         };
         if let Some(part) = broken {
             tracing::error!(part, "a part of the worker has ended unexpectedly: the worker ends");
@@ -84,7 +86,7 @@ impl<S: Send + Sync + 'static> Parts<S> {
 
     /// In bounded phases: no more claims, wait, cancel, drop, flush, sign off. In a hurry the first phases are left out.
     async fn shut_down(self, broken: Option<&'static str>) -> bool {
-        let Self { shared, life, heart, mut claimer, mut acknowledger, maintainer, helpers } = self;
+        let Self { shared, life, heart, mut claimer, mut acknowledger, maintainer, scheduler, helpers } = self;
         let Shared { handlers, generations, hurry, .. } = &*shared;
         tracing::info!(running = handlers.len(), "worker shuts down");
         shared.closing.cancel();
@@ -111,6 +113,7 @@ impl<S: Send + Sync + 'static> Parts<S> {
         claimer.abort();
         acknowledger.abort();
         maintainer.abort();
+        scheduler.abort();
         helpers.iter().for_each(JoinHandle::abort);
         // The claimer also says whether it knows of everything that it has claimed.
         let clean = ended && matches!(claimed, Ok(Ok(true))) && matches!(flushed, Ok(Ok(())));
@@ -135,14 +138,18 @@ async fn broken(
     claimer: &JoinHandle<bool>,
     acknowledger: &JoinHandle<()>,
     maintainer: &JoinHandle<()>,
+    scheduler: &JoinHandle<()>,
 ) -> &'static str {
     loop {
         sleep(LOOK_AFTER_PARTS).await;
-        match (claimer.is_finished(), acknowledger.is_finished(), maintainer.is_finished()) {
-            (true, _, _) => return "claimer",
-            (_, true, _) => return "acknowledger",
-            (_, _, true) => return "maintainer",
-            _ => {}
+        let ended = [
+            ("claimer", claimer.is_finished()),
+            ("acknowledger", acknowledger.is_finished()),
+            ("maintainer", maintainer.is_finished()),
+            ("scheduler", scheduler.is_finished()),
+        ];
+        if let Some((part, _)) = ended.into_iter().find(|(_, ended)| *ended) {
+            return part;
         }
     }
 }

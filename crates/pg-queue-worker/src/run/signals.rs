@@ -1,4 +1,5 @@
-//! What others tell this worker: that a job is to be cancelled, that a queue is to be treated differently.
+//! What others tell this worker: that a job is to be cancelled, that a queue is to be treated differently, that a schedule was
+//! changed.
 //!
 //! Losing all of it only costs time: after every beat the worker looks for itself.
 
@@ -24,6 +25,7 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>) {
 /// Waits for a signal and does what it says. Answers whether there can be more.
 async fn heed<S>(shared: &Shared<S>, listener: &mut Listener) -> bool {
     match listener.recv().await {
+        Ok(notification) if notification.payload == "cron" => shared.schedules.notify_one(),
         Ok(notification) => match notification.payload.split_once(':') {
             Some(("cancel", job)) => cancel(shared, job),
             Some(("queue", name)) if shared.lanes.iter().any(|lane| lane.queue().as_str() == name) => {
@@ -36,6 +38,7 @@ async fn heed<S>(shared: &Shared<S>, listener: &mut Listener) -> bool {
         Err(_) => {
             refresh(shared).await;
             shared.verify.notify_one();
+            shared.schedules.notify_one();
         }
     }
     true

@@ -5,6 +5,7 @@ mod builds;
 mod cancels;
 mod clocks;
 mod completes;
+mod cron;
 #[cfg(unix)]
 mod death;
 mod ends;
@@ -26,3 +27,4 @@ mod soak;
 mod stops;
 mod support;
 mod wakes;
+mod year;

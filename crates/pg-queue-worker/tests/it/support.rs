@@ -87,6 +87,16 @@ impl Db {
         self.get(&query).await
     }
 
+    /// Makes the clock of jobs show this from now on, and no other time. Tells the workers, who sleep by their own clocks.
+    pub(crate) async fn set_clock(&self, time: &str) {
+        let clock = format!(
+            "create or replace function pg_queue_now() returns timestamptz language sql stable parallel safe
+             as $$ select timestamptz '{time}' $$;
+             select pg_notify('pg_queue.public', 'cron')"
+        );
+        self.execute(&clock).await;
+    }
+
     /// Waits until a query answers true.
     pub(crate) async fn until(&self, query: &str) {
         eventually(query, async || self.get::<bool>(query).await).await;

@@ -15,7 +15,7 @@ use jiff::{
 /// Longer than anybody writes by hand. The table has the same limit.
 const MAX_EXPRESSION_BYTES: usize = 500;
 
-const NICKNAMES: [&str; 6] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@hourly"];
+const NICKNAMES: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 
 /// The fields of an expression, the last ones first to be there.
 const FIELDS: [&str; 6] = ["second", "minute", "hour", "day of the month", "month", "day of the week"];
@@ -150,7 +150,9 @@ fn parse(expression: &str) -> Result<Cron, InvalidCron> {
             }
         }
     }
-    parser().parse(expression).map_err(|error| invalid(why(expression, &error)))
+    // The one nickname that the parser does not know.
+    let known = if expression.eq_ignore_ascii_case("@midnight") { "@daily" } else { expression };
+    parser().parse(known).map_err(|error| invalid(why(expression, &error)))
 }
 
 /// What is wrong, and in which field: each is tried by itself, because the error does not say.

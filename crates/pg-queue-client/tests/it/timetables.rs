@@ -190,7 +190,7 @@ fn what_cannot_be_read_is_an_error_that_says_where_and_why() {
         ("0 17-9 * * *", "hour \"17-9\": range out of bounds"),
         ("*/0 * * * *", "minute \"*/0\": step cannot be zero"),
         ("0 9 * * mon\0", "day of the week \"mon\\0\": contains illegal character '\0' in part '1\0'"),
-        ("@noon", "there is no such word: there are @yearly, @annually, @monthly, @weekly, @daily, @hourly"),
+        ("@noon", "there is no such word: there are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly"),
         (&long, "it has 607 bytes, of at most 500"),
     ] {
         let error = next_times(expression, VIENNA, SystemTime::UNIX_EPOCH, 1).unwrap_err();
@@ -234,4 +234,21 @@ fn a_zone_that_nobody_knows_is_an_error() {
         );
     }
     assert_times("0 9 * * *", "europe/vienna", "2026-01-01T00:00:00Z", &["2026-01-01T09:00:00+01:00"]);
+}
+
+#[test]
+fn words_stand_for_expressions() {
+    let after = "2026-03-04T12:34:56Z";
+    for (word, expected) in [
+        ("@yearly", "2027-01-01T00:00:00Z"),
+        ("@annually", "2027-01-01T00:00:00Z"),
+        ("@monthly", "2026-04-01T00:00:00Z"),
+        ("@weekly", "2026-03-08T00:00:00Z"),
+        ("@daily", "2026-03-05T00:00:00Z"),
+        ("@midnight", "2026-03-05T00:00:00Z"),
+        (" @Midnight ", "2026-03-05T00:00:00Z"),
+        ("@hourly", "2026-03-04T13:00:00Z"),
+    ] {
+        assert_times(word, "UTC", after, &[expected]);
+    }
 }

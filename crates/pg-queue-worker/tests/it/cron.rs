@@ -307,3 +307,34 @@ async fn a_worker_that_closes_fires_no_more() {
     assert_eq!(worker.ended().await.completed, 1);
     assert_eq!(db.schedule("task").await.unwrap().last_job, None);
 }
+
+/// As an application writes it.
+#[derive(Default, Serialize, Deserialize, Job)]
+#[job(crate = "pg_queue_core", queue = "work", cron = "*/2 * * * * *", timezone = "America/New_York")]
+struct Tick;
+
+impl Handler<Ran> for Tick {
+    async fn run(self, ctx: Context<Ran>) -> Ended {
+        ctx.state().0.send((ctx.kind().to_owned(), ctx.run_at()))?;
+        Ok(Outcome::Complete)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_says_its_times_is_run_at_them_by_the_clock_itself() {
+    let db = db().await;
+    let (sender, mut ran) = mpsc::unbounded_channel();
+    let running = start(worker::<Tick>().build(&db.queue, Ran(sender)).unwrap());
+    let mut last = None;
+    for _ in 0..3 {
+        let (kind, at) = soon(ran.recv()).await.unwrap();
+        assert_eq!(kind, "tick");
+        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!((since.as_secs() % 2, since.subsec_nanos()), (0, 0));
+        assert!(last.is_none_or(|last| last < at));
+        last = Some(at);
+    }
+    running.stop().await;
+    let stored = db.queue.schedules.get("tick").await.unwrap().unwrap();
+    assert_eq!((stored.expression.as_str(), stored.timezone.as_str()), ("*/2 * * * * *", "America/New_York"));
+}

@@ -3,7 +3,8 @@
 -- rows: the ids    index: pg_queue_due_*, its head    locks: the rows; skips locked ones
 --
 -- Only where claims look, so that its cost does not grow with the queue. A worker that registers at this moment, and knows
--- the kind, may not be seen: it unparks its kinds again and again.
+-- the kind, may not be seen: it unparks its kinds again and again. The row is locked by its id; said as `parked is null`, its last
+-- condition would let PostgreSQL 18 look for the id in the due index, all through it.
 update {queue} as job
 set parked = 'kind'
 where job.id = any (array(
@@ -19,7 +20,7 @@ where job.id = any (array(
     cross join lateral (
         select found.id
         from {queue} as found
-        where found.id = head.id and found.lease_token is null and found.parked is null
+        where found.id = head.id and found.lease_token is null and num_nulls(found.parked) = 1
         for update skip locked
     ) as held
     where head.kind <> all ($1::text[])

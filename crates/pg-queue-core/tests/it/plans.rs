@@ -68,6 +68,12 @@ fn reads_all(plan: &str) -> bool {
     plan.contains("Seq Scan on queue_emails") || scans.into_iter().any(|(at, _)| unbounded(at))
 }
 
+/// Whether a step was taken although it is switched off; PostgreSQL says so from 18 on. The few workers are read as they are.
+fn has_no_way_but_a_bad_one(plan: &str) -> bool {
+    let lines: Vec<_> = plan.lines().collect();
+    lines.windows(2).any(|step| step[1].contains("Disabled: true") && !step[0].contains("Seq Scan on pg_queue_workers"))
+}
+
 /// Claims and the like walk their index, and never look at every job or sort them.
 async fn assert_walks(db: &Db, queue: &QueueTable, state: &str) {
     let mut connection = db.connect().await;
@@ -78,9 +84,7 @@ async fn assert_walks(db: &Db, queue: &QueueTable, state: &str) {
             let what = format!("{} in a queue that is {state}, {mode}:\n{plan}", case.0);
             assert!(plan.contains("Scan using pg_queue_due_emails"), "{what}");
             assert!(!reads_all(&plan), "{what}");
-            for bad in ["Bitmap", "Sort", "Disabled: true"] {
-                assert!(!plan.contains(bad), "{what}");
-            }
+            assert!(!plan.contains("Bitmap") && !plan.contains("Sort") && !has_no_way_but_a_bad_one(&plan), "{what}");
             if case.0 == "jobs/claim.sql" {
                 assert!(plan.contains("Tid Scan on queue_emails"), "{what}");
             }

@@ -150,8 +150,10 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     /// Waits until another look is worth it.
     async fn wait(&mut self) {
         let now = Instant::now();
-        let serving: Vec<usize> = (0..self.rests.len()).filter(|lane| !self.rests[*lane].lasts(now)).collect();
-        let rests = self.rests.iter().filter_map(|rest| rest.until);
+        // A queue that is full is not asked, whenever its rest ends: it rings when there is room again.
+        let free: Vec<usize> = (0..self.rests.len()).filter(|lane| self.shared.lanes[*lane].free() > 0).collect();
+        let serving: Vec<usize> = free.iter().copied().filter(|lane| !self.rests[*lane].lasts(now)).collect();
+        let rests = free.iter().filter_map(|lane| self.rests[*lane].until);
         let end = rests.chain(self.orphans.next_look()).min();
         let id = self.id();
         self.idle.wait(&self.shared, id, &serving, end).await;

@@ -10,9 +10,9 @@ use std::{
 
 use pg_queue_core::{Job, QueueName};
 use pg_queue_worker::Outcome;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use crate::support::{App, Task, db, soon, start, tasks};
+use crate::support::{App, Ended, Task, db, soon, start, tasks, work};
 
 /// Longer than a notification takes, shorter than the polls of a worker that has been idle for seconds.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -148,4 +148,46 @@ async fn a_queue_that_is_dropped_does_not_disturb_the_others() {
     Task { n: 99 }.enqueue(&db.queue).queue(&doomed).await.unwrap();
     assert_eq!(soon(ran.recv()).await, Some(99));
     worker.stop().await;
+}
+
+/// Handlers that tell when they begin, and end when they are let.
+fn gated() -> (App, mpsc::UnboundedReceiver<i64>, Arc<Semaphore>) {
+    let (begun, begins) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = gate.clone();
+    let app = App::new(move |n, _| {
+        begun.send(n).unwrap();
+        let gate = gate.clone();
+        async move {
+            gate.acquire().await?.forget();
+            Ok(Outcome::Complete) as Ended
+        }
+    });
+    (app, begins, opened)
+}
+
+/// No worker has looked for jobs for a second and a half.
+const QUIET: &str = "select not exists (
+        select from pg_stat_activity where datname = current_database()
+        and (query like '-- Takes due jobs%' or query like '-- How long until%')
+        and state_change > now() - interval '1500 ms')";
+
+/// Its last claim failed, and before there was another one its queue had got as many running jobs as it may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_full_after_a_claim_that_failed_is_left_alone() {
+    let db = db().await;
+    let (app, mut begins, gate) = gated();
+    let worker = start(tasks().heartbeat(SLOW).poll_interval(SLOW).build(&db.queue, app).unwrap());
+    db.push(1).await;
+    assert_eq!(soon(begins.recv()).await, Some(1));
+    let operator = db.lock_out_claims().await;
+    db.queue.queue.set_concurrency(&work(), Some(1)).await.unwrap();
+    // The claim gives up, and is not repeated.
+    db.until("select not exists (select from pg_locks where not granted)").await;
+    operator.rollback().await.unwrap();
+    db.until(QUIET).await;
+    gate.add_permits(2);
+    db.push(2).await;
+    assert_eq!(soon(begins.recv()).await, Some(2));
+    assert_eq!(worker.stop().await.completed, 2);
 }

@@ -99,9 +99,10 @@ impl Idle {
         }
         // Not before: in a busy queue there is an empty look now and then.
         self.found = 0;
-        // Not for jobs of a paused queue, which it may not take: it is told when the queue is resumed.
-        let unpaused = shared.lanes.iter().filter(|lane| !lane.is_paused());
-        let queues: Vec<QueueName> = unpaused.map(|lane| lane.queue().clone()).collect();
+        // Not for jobs that it may not take: those of a paused queue, of which it is told when it is resumed, and those of a
+        // full one, which would hold up their producer for nothing.
+        let open = shared.lanes.iter().filter(|lane| !lane.is_paused() && lane.free() > 0);
+        let queues: Vec<QueueName> = open.map(|lane| lane.queue().clone()).collect();
         if self.wish.stands && self.wish.queues != queues {
             self.unwish(shared, id).await;
         }

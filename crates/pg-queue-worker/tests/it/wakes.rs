@@ -9,7 +9,7 @@ use std::{
 };
 
 use pg_queue_core::{Job, QueueName};
-use pg_queue_worker::Outcome;
+use pg_queue_worker::{Outcome, QueueOptions};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::support::{App, Ended, Task, db, soon, start, tasks, work};
@@ -189,5 +189,26 @@ async fn a_queue_that_is_full_after_a_claim_that_failed_is_left_alone() {
     gate.add_permits(2);
     db.push(2).await;
     assert_eq!(soon(begins.recv()).await, Some(2));
+    assert_eq!(worker.stop().await.completed, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_does_not_want_to_be_woken_for_a_queue_that_is_full() {
+    let db = db().await;
+    let other = QueueName::new("other").unwrap();
+    db.queue.queue.create(&other).await.unwrap();
+    let (app, mut begins, gate) = gated();
+    let builder = tasks().queue(QueueOptions::new(&work()).concurrency(1)).queue(&other).heartbeat(SLOW);
+    let worker = start(builder.poll_interval(SLOW).build(&db.queue, app).unwrap());
+    db.push(1).await;
+    assert_eq!(soon(begins.recv()).await, Some(1));
+    let waits = "select array(select queue from pg_queue_waiters order by queue) =";
+    db.until(&format!("{waits} '{{other}}'")).await;
+    // What comes meanwhile starts when there is room, and then it wants to be woken again.
+    db.push(2).await;
+    gate.add_permits(1);
+    assert_eq!(soon(begins.recv()).await, Some(2));
+    gate.add_permits(1);
+    db.until(&format!("{waits} '{{other,work}}'")).await;
     assert_eq!(worker.stop().await.completed, 2);
 }

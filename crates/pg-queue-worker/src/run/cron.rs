@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pg_queue_client::plan;
+use pg_queue_client::{PreparedSchedule, plan};
 use pg_queue_core::{
     Backoff, DatabaseError, JobId, QueueError,
     schedules::{self, DueSchedule},
@@ -30,12 +30,13 @@ const APART: Duration = Duration::from_millis(20);
 
 /// Fires schedules until the worker closes.
 pub(super) async fn run<S>(shared: Arc<Shared<S>>) {
+    let mut left = shared.registry.schedules.as_slice();
     let mut declared = false;
     let mut failures: u16 = 0;
     while !shared.closing.is_cancelled() {
         if !declared {
-            declared =
-                reported("the schedules of the registered types could not be put", declare(&shared).await).is_some();
+            let declaring = declare(&shared, &mut left).await;
+            declared = reported("the schedules of the registered types could not be put", declaring).is_some();
         }
         let all = reported("schedules could not be looked at", fire(&shared).await) == Some(true);
         let next = until_next(&shared).await.unwrap_or(LONGEST);
@@ -52,14 +53,18 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>) {
 
 /// Puts the schedules that the registered types have, and removes those that they had. One that somebody has put by hand under
 /// the same name stays.
-async fn declare<S>(shared: &Shared<S>) -> Result<(), DatabaseError> {
+///
+/// `left` are those that are not put yet. Each is put once, however often the rest fails: that it was put is told to all workers,
+/// this one included, which would not pause between its tries.
+async fn declare<S>(shared: &Shared<S>, left: &mut &[PreparedSchedule]) -> Result<(), DatabaseError> {
     let schema = shared.queue.schema();
-    for schedule in &shared.registry.schedules {
+    while let Some((schedule, rest)) = left.split_first() {
         let now = shared.control.run(async |connection| schedules::now(&mut **connection, schema).await).await?;
         let new = match schedule.at(now) {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!(schedule = schedule.name(), %error, "a type's schedule has no more times");
+                *left = rest;
                 continue;
             }
         };
@@ -71,6 +76,7 @@ async fn declare<S>(shared: &Shared<S>) -> Result<(), DatabaseError> {
                 "the schedule that was put by hand is in force, and not the type's own"
             );
         }
+        *left = rest;
     }
     let without = shared.registry.without_schedule();
     let removed =

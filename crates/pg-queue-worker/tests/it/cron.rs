@@ -1,6 +1,6 @@
 //! Schedules: what types say at the start, and what becomes of the times that come while workers run.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use pg_queue_client::{InvalidCron, Schedule};
 use pg_queue_core::{Cron, Job, Missed, schedules::StoredSchedule};
@@ -337,4 +337,34 @@ async fn a_type_that_says_its_times_is_run_at_them_by_the_clock_itself() {
     running.stop().await;
     let stored = db.queue.schedules.get("tick").await.unwrap().unwrap();
     assert_eq!((stored.expression.as_str(), stored.timezone.as_str()), ("*/2 * * * * *", "America/New_York"));
+}
+
+scheduled!(Hourly "hourly", Some(Cron::new("0 * * * *")));
+
+/// What has been put tells all workers. Doing it again with every try would wake whoever tries, and everybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_that_cannot_all_be_declared_are_tried_again_with_growing_pauses() {
+    let db = at_new_year().await;
+    // As for a role that may not delete. A sequence counts what is rolled back as well.
+    db.execute(
+        "create sequence tries;
+         create sequence puts;
+         create function refuse() returns trigger language plpgsql as
+         $$ begin perform nextval('tries'); raise exception 'refused'; end $$;
+         create function note_put() returns trigger language plpgsql as
+         $$ begin perform nextval('puts'); return null; end $$;
+         create trigger refuse before delete on pg_queue_schedules for each statement execute function refuse();
+         create trigger count after insert on pg_queue_schedules for each statement execute function note_put()",
+    )
+    .await;
+    let (ran, _runs) = mpsc::unbounded_channel();
+    let builder = worker::<Daily>().register::<Hourly>().register::<Other>();
+    let began = Instant::now();
+    let worker = start(builder.build(&db.queue, Ran(ran)).unwrap());
+    db.until("select last_value >= 6 from tries").await;
+    // 100 ms, 200, 400, 800, and 1600, give or take a tenth; one of them may be cut short by the schedules' own notification.
+    assert!(began.elapsed() > Duration::from_secs(1), "{:?} for six tries", began.elapsed());
+    assert_eq!(db.get::<i64>("select last_value from puts").await, 2);
+    db.execute("drop trigger refuse on pg_queue_schedules").await;
+    worker.stop().await;
 }

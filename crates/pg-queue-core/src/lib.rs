@@ -31,6 +31,7 @@ mod priority;
 mod queue_name;
 mod schema;
 mod sql;
+mod tags;
 mod timestamp;
 mod trace_context;
 

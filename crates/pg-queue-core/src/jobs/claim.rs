@@ -10,6 +10,7 @@ use crate::{
     LeaseToken, LeasedJobId, Priority, QueueError, QueueTable, RequestId, WorkerId,
     errors::read_object,
     sql,
+    tags::Tags,
     timestamp::{Timestamp, micros},
 };
 
@@ -60,20 +61,8 @@ pub enum TimeLimit {
 }
 
 /// As many columns as `claim.sql` returns.
-type Row = (
-    i64,
-    i16,
-    i16,
-    i16,
-    String,
-    String,
-    Timestamp,
-    Timestamp,
-    Option<Uuid>,
-    Option<i64>,
-    Option<Vec<String>>,
-    Option<String>,
-);
+type Row =
+    (i64, i16, i16, i16, String, String, Timestamp, Timestamp, Option<Uuid>, Option<i64>, Option<Tags>, Option<String>);
 
 /// Claims up to `limit` due jobs under `token`, those that run first first. `kinds` of `None` takes every kind.
 ///
@@ -125,7 +114,7 @@ fn claimed(row: Row, token: LeaseToken) -> ClaimedJob {
             Ok(0) | Err(_) => TimeLimit::Unlimited,
             Ok(millis) => TimeLimit::After(Duration::from_millis(millis)),
         }),
-        tags: tags.unwrap_or_default(),
+        tags: tags.unwrap_or_default().0,
         metadata: read_object(metadata.as_deref()),
     }
 }

@@ -63,16 +63,11 @@ impl Leases {
         of_lane.map(|(id, _)| *id).collect()
     }
 
-    /// Asks the handler of this job to end, if it runs here.
-    pub(super) fn cancel(&self, lane: usize, job: i64) {
-        for (id, claimed) in self.lock().iter() {
-            if claimed.lane == lane
-                && id.job_id().get() == job
-                && let Some((_, membership)) = &claimed.running
-            {
-                membership.cancel_job();
-            }
-        }
+    /// The leases under which the handler of this job runs here: one, if it does at all.
+    pub(super) fn running_job(&self, lane: usize, job: i64) -> Vec<LeasedJobId> {
+        let mut running = self.running(lane);
+        running.retain(|id| id.job_id().get() == job);
+        running
     }
 
     /// Compares with what the database says of the jobs that were `asked` about: drops the handlers of those that are not

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use pg_queue_core::{QueueError, QueueTable, WorkerId, cache, history, jobs, replies, workers};
+use pg_queue_core::{LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs, replies, workers};
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
     sync::watch,
@@ -82,20 +82,26 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Lif
 /// the server may be another one, which never heard of the last claims. Asks those to end whose jobs somebody wants cancelled,
 /// in case the notification was lost.
 async fn verify<S>(shared: &Shared<S>) {
-    for (number, lane) in shared.lanes.iter().enumerate() {
-        for asked in shared.leases.running(number).chunks(BATCH as usize) {
-            match shared.control.run(async |connection| jobs::held(&mut **connection, &lane.table, asked).await).await {
-                Ok(held) => {
-                    let lost = shared.leases.verify(asked, &held);
-                    if lost > 0 {
-                        tracing::error!(queue = %lane.queue(), lost, "handlers are dropped: their leases are lost");
-                    }
-                }
-                // A queue that is gone has no leases to verify; what failed otherwise is asked again after the next beat.
-                Err(error) if error.trouble() == Trouble::Gone => {}
-                Err(error) => tracing::warn!(queue = %lane.queue(), %error, "the leases could not be verified"),
+    for lane in 0..shared.lanes.len() {
+        for asked in shared.leases.running(lane).chunks(BATCH as usize) {
+            verify_some(shared, lane, asked).await;
+        }
+    }
+}
+
+/// The same for some handlers of one queue.
+pub(super) async fn verify_some<S>(shared: &Shared<S>, lane: usize, asked: &[LeasedJobId]) {
+    let (queue, table) = (shared.lanes[lane].queue(), &shared.lanes[lane].table);
+    match shared.control.run(async |connection| jobs::held(&mut **connection, table, asked).await).await {
+        Ok(held) => {
+            let lost = shared.leases.verify(asked, &held);
+            if lost > 0 {
+                tracing::error!(%queue, lost, "handlers are dropped: their leases are lost");
             }
         }
+        // A queue that is gone has no leases to verify; what failed otherwise is asked again after the next beat.
+        Err(error) if error.trouble() == Trouble::Gone => {}
+        Err(error) => tracing::warn!(%queue, %error, "the leases could not be verified"),
     }
 }
 

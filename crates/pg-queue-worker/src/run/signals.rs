@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pg_queue_client::{Listener, RecvError};
 use pg_queue_core::queues;
 
-use super::{Shared, trouble::Fails};
+use super::{Shared, maintain, trouble::Fails};
 
 /// Listens until it is aborted, or nothing can be heard at all.
 pub(super) async fn run<S>(shared: Arc<Shared<S>>) {
@@ -27,7 +27,7 @@ async fn heed<S>(shared: &Shared<S>, listener: &mut Listener) -> bool {
     match listener.recv().await {
         Ok(notification) if notification.payload == "cron" => shared.schedules.notify_one(),
         Ok(notification) => match notification.payload.split_once(':') {
-            Some(("cancel", job)) => cancel(shared, job),
+            Some(("cancel", job)) => cancel(shared, job).await,
             Some(("queue", name)) if shared.lanes.iter().any(|lane| lane.queue().as_str() == name) => {
                 refresh(shared).await;
             }
@@ -44,11 +44,14 @@ async fn heed<S>(shared: &Shared<S>, listener: &mut Listener) -> bool {
     true
 }
 
-/// `queue:id`, as `cancel.sql` says it.
-fn cancel<S>(shared: &Shared<S>, job: &str) {
+/// `queue:id`, as `cancel.sql` says it. Only a reason to look: whoever can connect can notify, and what comes late may be about
+/// an attempt that has ended, or a job that was retried since. What fails is done again after the next beat.
+async fn cancel<S>(shared: &Shared<S>, job: &str) {
     let Some((queue, Ok(id))) = job.split_once(':').map(|(queue, id)| (queue, id.parse())) else { return };
-    if let Some(lane) = shared.lanes.iter().position(|lane| lane.queue().as_str() == queue) {
-        shared.leases.cancel(lane, id);
+    let Some(lane) = shared.lanes.iter().position(|lane| lane.queue().as_str() == queue) else { return };
+    let running = shared.leases.running_job(lane, id);
+    if !running.is_empty() {
+        maintain::verify_some(shared, lane, &running).await;
     }
 }
 

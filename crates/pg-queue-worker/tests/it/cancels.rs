@@ -197,3 +197,38 @@ async fn a_jobs_own_timeout_takes_the_place_of_its_kinds() {
     errors.sort();
     assert_eq!(errors, ["the handler took longer than 100ms: cancelled", "the handler took longer than 2s: cancelled"]);
 }
+
+/// Anybody who can connect can notify, and a notification may come late: after the job was cancelled, and retried.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_alone_cancels_nothing() {
+    let db = db().await;
+    let ids = [push(&db, 0).await, push(&db, 1).await, push(&db, 2).await];
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let go_on = Arc::new(Notify::new());
+    let goes_on = go_on.clone();
+    let app = App::new(move |_, ctx| {
+        begun.send(()).unwrap();
+        let goes_on = goes_on.clone();
+        async move {
+            tokio::select! {
+                () = ctx.cancelled() => Err("cancelled".into()),
+                () = goes_on.notified() => Ok(Outcome::Complete),
+            }
+        }
+    });
+    let worker = start(tasks().heartbeat(Duration::from_secs(60)).build(&db.queue, app).unwrap());
+    for _ in 0..3 {
+        soon(begins.recv()).await.unwrap();
+    }
+    // Once this one is gone, the worker listens.
+    cancel(&db, ids[2]).await;
+    db.until("select count(*) = 2 from queue_work").await;
+    db.execute(&format!("select pg_notify('pg_queue.public', 'cancel:work:{}')", ids[0])).await;
+    // The next one is heard after it.
+    cancel(&db, ids[1]).await;
+    db.until("select count(*) < 2 from queue_work").await;
+    go_on.notify_one();
+    db.until(EMPTY).await;
+    let summary = worker.stop().await;
+    assert_eq!((summary.completed, summary.cancelled), (1, 2));
+}

@@ -179,9 +179,9 @@ impl JobInfo {
         self.0.cancelled.is_cancelled()
     }
 
-    /// What resolves with [`cancelled`](Self::cancelled), for code that wants a token.
+    /// What resolves with [`cancelled`](Self::cancelled), for code that wants a token. Cancelling it does not end the attempt.
     #[must_use]
     pub fn cancellation(&self) -> CancellationToken {
-        self.0.cancelled.clone()
+        self.0.cancelled.child_token()
     }
 }

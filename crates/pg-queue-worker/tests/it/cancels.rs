@@ -232,3 +232,20 @@ async fn a_notification_alone_cancels_nothing() {
     let summary = worker.stop().await;
     assert_eq!((summary.completed, summary.cancelled), (1, 2));
 }
+
+/// Libraries cancel the tokens that they are given, when they are done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_cancels_its_token_does_not_cancel_itself() {
+    let db = db().await;
+    push(&db, 1).await;
+    let app = App::new(|_, ctx| async move {
+        drop(ctx.job().cancellation().drop_guard());
+        crate::support::work_for(Duration::from_millis(300)).await;
+        assert!(!ctx.is_cancelled());
+        Ok(Outcome::Complete)
+    });
+    let worker = start(tasks().cancel_grace(Duration::from_millis(50)).build(&db.queue, app).unwrap());
+    db.until(EMPTY).await;
+    let summary = worker.stop().await;
+    assert_eq!((summary.completed, summary.retried), (1, 0));
+}

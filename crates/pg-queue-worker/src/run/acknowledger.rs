@@ -8,7 +8,7 @@ use std::{
 
 use pg_queue_core::{
     Backoff, LeasedJobId, QueueError, QueueTable,
-    jobs::{self, Acknowledged, Became, EndedAttempt, Ending, Held, Kept},
+    jobs::{self, Acknowledged, Became, EndedAttempt, Ending, Kept},
 };
 use sqlx::PgConnection;
 use tokio::{
@@ -145,7 +145,6 @@ async fn tell_group<S>(shared: &Shared<S>, group: Group, kept: &mut Vec<Pending>
                 kept.append(&mut part);
             }
             Trouble::Away => {
-                part.iter_mut().for_each(|one| one.uncertain = true);
                 kept.append(&mut part);
                 kept.extend(parts.into_iter().flatten());
                 return Some(error);
@@ -155,7 +154,7 @@ async fn tell_group<S>(shared: &Shared<S>, group: Group, kept: &mut Vec<Pending>
     None
 }
 
-/// Tells one batch, and puts into `kept` what is locked. After an error the batch is as it was.
+/// Tells one batch, and puts into `kept` what is locked. After an error the batch is what is not settled of it.
 async fn tell<S>(
     shared: &Shared<S>,
     lane: usize,
@@ -163,29 +162,32 @@ async fn tell<S>(
     part: &mut Vec<Pending>,
     kept: &mut Vec<Pending>,
 ) -> Result<(), QueueError> {
-    let (changed, locked) = shared
-        .control
-        .run(async |connection| {
-            let table = &shared.lanes[lane].table;
-            let changed = send(connection, table, verb, part).await?;
-            let missing: Vec<LeasedJobId> =
-                part.iter().map(|one| one.ack.attempt.id).filter(|id| !changed.contains(*id)).collect();
-            let locked = if missing.is_empty() {
-                Held::default()
-            } else {
-                jobs::held(&mut **connection, table, &missing).await?
-            };
-            Ok::<_, QueueError>((changed, locked))
-        })
-        .await?;
+    let table = &shared.lanes[lane].table;
+    let sent = shared.control.run(async |connection| send(connection, table, verb, part).await).await;
+    let changed = sent.inspect_err(|error| {
+        if error.trouble() == Trouble::Away {
+            part.iter_mut().for_each(|one| one.uncertain = true);
+        }
+    })?;
+    // Before anything else can fail: nobody will answer once more that these were changed.
+    part.retain(|one| match changed.became(one.ack.attempt.id) {
+        Some(became) => {
+            settled(shared, one, Some(became));
+            false
+        }
+        None => true,
+    });
+    if part.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<LeasedJobId> = part.iter().map(|one| one.ack.attempt.id).collect();
+    let locked = shared.control.run(async |connection| jobs::held(&mut **connection, table, &missing).await).await?;
     for mut one in part.drain(..) {
-        let id = one.ack.attempt.id;
-        let became = changed.became(id);
-        if became.is_none() && locked.contains(id) {
+        if locked.contains(one.ack.attempt.id) {
             one.put_off(LOCKED);
             kept.push(one);
         } else {
-            settled(shared, &one, became);
+            settled(shared, &one, None);
         }
     }
     Ok(())

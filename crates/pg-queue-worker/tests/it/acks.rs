@@ -133,3 +133,31 @@ async fn a_queue_whose_table_is_locked_holds_up_no_other_for_long() {
     let summary = worker.stop().await;
     assert_eq!((summary.completed, summary.lost_leases), (31, 0));
 }
+
+/// On one thread, so that both end in one statement.
+#[tokio::test]
+async fn what_was_completed_is_not_called_lost_because_of_what_was_locked_beside_it() {
+    let db = db().await;
+    db.push_many(0..2).await;
+    let (app, mut begins, gate) = gated();
+    let worker = start(tasks().heartbeat(Duration::from_secs(60)).build(&db.queue, app).unwrap());
+    for _ in 0..2 {
+        soon(begins.recv()).await.unwrap();
+    }
+    let mut operator = db.pool.begin().await.unwrap();
+    sqlx::query("select from queue_work where payload->>'n' = '1' for update").execute(&mut *operator).await.unwrap();
+    // After the completion the connection may not look any more whether the rest is locked or lost.
+    db.execute(
+        "create function disable() returns trigger language plpgsql as
+         $$ begin perform set_config('role', 'pg_monitor', false); return null; end $$;
+         create trigger disable after delete on queue_work for each statement execute function disable()",
+    )
+    .await;
+    gate.add_permits(2);
+    db.until("select count(*) = 1 from queue_work").await;
+    operator.rollback().await.unwrap();
+    db.execute("drop trigger disable on queue_work").await;
+    db.until("select count(*) = 0 from queue_work").await;
+    let summary = worker.stop().await;
+    assert_eq!((summary.completed, summary.lost_leases), (2, 0));
+}

@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     Shared,
     ack::{Ack, Verb, Verdict},
+    control::Control,
     trouble::{Fails, Trouble},
 };
 use crate::{Event, EventJob};
@@ -163,7 +164,8 @@ async fn tell<S>(
     kept: &mut Vec<Pending>,
 ) -> Result<(), QueueError> {
     let table = &shared.lanes[lane].table;
-    let sent = shared.control.run(async |connection| send(connection, table, verb, part).await).await;
+    let connection = shared.control.acquire().await?;
+    let sent = Control::run_on(connection, async |connection| send(connection, table, verb, part).await).await;
     let changed = sent.inspect_err(|error| {
         if error.trouble() == Trouble::Away {
             part.iter_mut().for_each(|one| one.uncertain = true);

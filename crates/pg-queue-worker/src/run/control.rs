@@ -78,7 +78,14 @@ impl Control {
         &self,
         statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.acquire().await?;
+        Self::run_on(self.acquire().await?, statement).await
+    }
+
+    /// The same on a connection that is there: whatever fails here may have been sent.
+    pub(super) async fn run_on<T, E: Fails>(
+        mut connection: PoolConnection<Postgres>,
+        statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
+    ) -> Result<T, E> {
         match timeout(STATEMENT_TIMEOUT, statement(&mut connection)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use pg_queue_worker::Outcome;
+use futures_util::StreamExt;
+use pg_queue_client::PgQueue;
+use pg_queue_worker::{Event, Outcome};
 use tokio::sync::mpsc;
 
 use crate::support::{App, Ended, db, effect, soon, start, tasks};
@@ -75,4 +77,48 @@ async fn results_that_come_while_the_database_is_away_are_kept_and_delivered() {
     assert_eq!((summary.completed, summary.snoozed, summary.discarded, summary.lost_leases), (10, 10, 20, 0));
     // The failed ones were tried three times each, the others once.
     assert_eq!(ran.load(SeqCst), 60);
+}
+
+/// What ends while no connection can be opened was never told: if its lease has passed on meanwhile, that is what is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_could_not_be_told_and_came_too_late_is_not_called_a_completion() {
+    let db = db().await;
+    db.push(1).await;
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let (go_on, goes_on) = tokio::sync::watch::channel(false);
+    let app = App::new(move |_, _| {
+        begun.send(()).unwrap();
+        let mut goes_on = goes_on.clone();
+        async move {
+            goes_on.wait_for(|go_on| *go_on).await?;
+            Ok(Outcome::Complete) as Ended
+        }
+    });
+    // The worker connects as somebody who can be kept out.
+    let role = db.database.name();
+    db.execute(&format!("create role {role} superuser login")).await;
+    let options = db.pool.connect_options().as_ref().clone().username(role);
+    let queue = PgQueue::new(sqlx::PgPool::connect_with(options).await.unwrap());
+    let builder = tasks().cancel_grace(Duration::from_secs(60));
+    let worker = builder.build(&queue, app).unwrap();
+    let mut events = worker.events();
+    let worker = start(worker);
+    soon(begins.recv()).await.unwrap();
+    db.execute(&format!(
+        "alter role {role} nologin;
+         select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'"
+    ))
+    .await;
+    // By then all connections that were open are known to be broken.
+    while soon(events.next()).await.unwrap() != Event::OutOfContact {}
+    // As another worker would have it that has declared this one dead.
+    db.execute("update queue_work set lease_token = 1, lease_worker = 1").await;
+    go_on.send(true).unwrap();
+    crate::support::work_for(Duration::from_secs(1)).await;
+    db.execute(&format!("alter role {role} login")).await;
+    while soon(events.next()).await.unwrap() != Event::InContact {}
+    let summary = worker.stop().await;
+    assert_eq!((summary.completed, summary.lost_leases), (0, 1));
+    queue.pool().close().await;
+    db.execute(&format!("drop role {role}")).await;
 }

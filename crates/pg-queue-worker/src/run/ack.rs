@@ -54,6 +54,14 @@ impl Verdict {
         }
     }
 
+    /// How long its output is. Errors are cut by the statement.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Complete(Some(kept)) => kept.output.as_ref().map_or(0, String::len),
+            Self::Complete(None) | Self::End { .. } => 0,
+        }
+    }
+
     pub(super) fn verb(&self) -> Verb {
         match self {
             Self::Complete(None) => Verb::Complete,

@@ -27,6 +27,9 @@ use crate::{Event, EventJob};
 /// How many acknowledgements one statement takes at most.
 const BATCH: usize = 1000;
 
+/// How many bytes of outputs one statement takes, unless a single one is longer: a small server holds them several times over.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// How long acknowledgements wait whose rows another transaction has locked.
 const LOCKED: Backoff = Backoff::Exponential { base: Duration::from_millis(50), max: Duration::from_secs(1) };
 
@@ -103,7 +106,15 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
 struct Group {
     lane: usize,
     verb: Verb,
+    bytes: usize,
     pending: Vec<Pending>,
+}
+
+impl Group {
+    fn takes(&self, ack: &Ack) -> bool {
+        let same = (self.lane, self.verb) == (ack.attempt.lane, ack.verdict.verb());
+        same && self.pending.len() < BATCH && self.bytes + ack.verdict.bytes() <= BATCH_BYTES
+    }
 }
 
 /// By queue and statement, at most a batch each.
@@ -111,12 +122,13 @@ fn grouped(mut pending: Vec<Pending>) -> Vec<Group> {
     pending.sort_by_key(|pending| (pending.ack.attempt.lane, pending.ack.verdict.verb()));
     let mut groups: Vec<Group> = Vec::new();
     for one in pending {
-        let (lane, verb) = (one.ack.attempt.lane, one.ack.verdict.verb());
-        match groups.last_mut() {
-            Some(group) if (group.lane, group.verb) == (lane, verb) && group.pending.len() < BATCH => {
+        let (lane, verb, bytes) = (one.ack.attempt.lane, one.ack.verdict.verb(), one.ack.verdict.bytes());
+        match groups.last_mut().filter(|group| group.takes(&one.ack)) {
+            Some(group) => {
+                group.bytes += bytes;
                 group.pending.push(one);
             }
-            _ => groups.push(Group { lane, verb, pending: vec![one] }),
+            None => groups.push(Group { lane, verb, bytes, pending: vec![one] }),
         }
     }
     groups
@@ -124,7 +136,7 @@ fn grouped(mut pending: Vec<Pending>) -> Vec<Group> {
 
 /// Tells a group. What cannot be told now is put into `kept`. Answers an error if the database is away.
 async fn tell_group<S>(shared: &Shared<S>, group: Group, kept: &mut Vec<Pending>) -> Option<QueueError> {
-    let Group { lane, verb, pending } = group;
+    let Group { lane, verb, pending, .. } = group;
     let mut parts = vec![pending];
     let mut refusals = 0;
     while let Some(mut part) = parts.pop() {

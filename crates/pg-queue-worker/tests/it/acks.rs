@@ -161,3 +161,40 @@ async fn what_was_completed_is_not_called_lost_because_of_what_was_locked_beside
     let summary = worker.stop().await;
     assert_eq!((summary.completed, summary.lost_leases), (2, 0));
 }
+
+/// Outputs have up to 1 MiB each: a thousand of them in one statement are more than a small server has.
+#[tokio::test]
+async fn large_outputs_go_in_several_statements() {
+    let db = db().await;
+    db.execute(
+        "create table written (bytes bigint);
+         create function note() returns trigger language plpgsql as
+         $$ begin insert into written select sum(octet_length(output::text)) from new; return null; end $$;
+         create trigger note after insert on pg_queue_history referencing new table as new
+         for each statement execute function note()",
+    )
+    .await;
+    db.push_many(0..40).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = gate.clone();
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let app = App::new(move |_, ctx| {
+        begun.send(()).unwrap();
+        let gate = gate.clone();
+        async move {
+            gate.acquire().await?.forget();
+            ctx.output(&"x".repeat(1 << 19))?;
+            Ok(Outcome::Complete)
+        }
+    });
+    let worker = start(tasks().heartbeat(Duration::from_secs(60)).concurrency(40).build(&db.queue, app).unwrap());
+    for _ in 0..40 {
+        soon(begins.recv()).await.unwrap();
+    }
+    opened.add_permits(40);
+    db.until("select count(*) = 0 from queue_work").await;
+    assert_eq!(worker.stop().await.completed, 40);
+    assert!(db.get::<i64>("select sum(bytes)::bigint from written").await > 20 << 20);
+    let most: i64 = db.get("select max(bytes) from written").await;
+    assert!(most <= 9 << 20, "{most}");
+}

@@ -23,6 +23,10 @@ use crate::Event;
 /// How many jobs one rescue takes at once, and everything else that is done in steps.
 const BATCH: u32 = 1000;
 
+/// How many statements may put a queue's jobs aside after one beat, and how many may take them back. What is left is left to
+/// the next one: jobs may come as quickly as they are put aside, and there is more to look after.
+const PARKING: usize = 100;
+
 /// For so long after a death its jobs are looked for after every beat; later, once a minute, for a claim that the dead
 /// worker had sent and that committed late.
 const FRESHLY_DEAD: Duration = Duration::from_secs(120);
@@ -109,7 +113,7 @@ pub(super) async fn verify_some<S>(shared: &Shared<S>, lane: usize, asked: &[Lea
 async fn park<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
     let kinds = &shared.kinds;
     let mut back = 0;
-    loop {
+    for _ in 0..PARKING {
         let unpark = async |connection: &mut PoolConnection<Postgres>| {
             jobs::unpark(&mut **connection, table, Some(kinds), BATCH).await
         };
@@ -121,7 +125,7 @@ async fn park<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueErro
         shared.look.notify_one();
     }
     let mut aside = 0;
-    loop {
+    for _ in 0..PARKING {
         let park =
             async |connection: &mut PoolConnection<Postgres>| jobs::park(&mut **connection, table, kinds, BATCH).await;
         let parked = shared.control.run(park).await?;

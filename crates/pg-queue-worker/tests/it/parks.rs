@@ -40,3 +40,29 @@ async fn two_hundred_thousand_jobs_that_nobody_runs_are_put_aside_and_cost_the_o
     assert_eq!((summary.completed, summary.discarded, summary.retried), (2, 0, 0));
     assert_eq!(db.get::<i64>("select count(*) from queue_work where attempt = 0 and errors is null").await, 200_000);
 }
+
+/// A producer that is quicker than the one who puts its jobs aside does not keep that one from all else.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_nobody_runs_and_that_never_end_do_not_hold_up_the_rest_of_maintenance() {
+    let db = db().await;
+    // For each job that is put aside another one comes.
+    db.execute(
+        "create function another() returns trigger language plpgsql as
+         $$ begin insert into queue_work (kind, payload) values ('unknown', '1'); return null; end $$;
+         create trigger another after update on queue_work for each row
+         when (old.parked is null and new.parked is not null) execute function another();
+         insert into queue_work (kind, payload) values ('unknown', '1')",
+    )
+    .await;
+    db.push(1).await;
+    let app = App::new(|_, ctx| async move {
+        ctx.cancelled().await;
+        Err("cancelled".into())
+    });
+    let worker = start(tasks().build(&db.queue, app).unwrap());
+    db.until("select count(*) > 50 from queue_work where parked = 'kind'").await;
+    // As if its notification had been lost.
+    db.execute("update queue_work set cancel_requested_at = now() where kind = 'task'").await;
+    db.until("select count(*) = 0 from queue_work where kind = 'task'").await;
+    assert_eq!(worker.stop().await.cancelled, 1);
+}

@@ -180,17 +180,18 @@ impl fmt::Display for Panicked {
 
 impl Error for Panicked {}
 
+/// How many causes of an error are looked at. One that is its own cause, by mistake, has no end of them.
+const MOST_CAUSES: usize = 100;
+
 /// The error with its causes, as one line. A cause that its parent's message repeats already is left out.
 fn chain(error: &(dyn Error + Send + Sync + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
+    for error in std::iter::successors(error.source(), |&error| error.source()).take(MOST_CAUSES) {
         let message = error.to_string();
         if !text.ends_with(&message) {
             text.push_str(": ");
             text.push_str(&message);
         }
-        cause = error.source();
     }
     text
 }

@@ -245,3 +245,28 @@ async fn errors_of_every_make_are_kept_with_their_causes() {
         ]
     );
 }
+
+#[derive(Debug)]
+struct Circular;
+
+impl std::fmt::Display for Circular {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("round and round")
+    }
+}
+
+impl std::error::Error for Circular {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_is_its_own_cause_ends_all_the_same() {
+    let db = db().await;
+    db.push(1).await;
+    let app = App::new(|_, _| async { Err(Circular.into()) });
+    let summary = run_until(&db, app, EMPTY).await;
+    assert_eq!(summary.discarded, 1);
+    assert_eq!(db.errors("pg_queue_history").await, ["round and round"; 3]);
+}

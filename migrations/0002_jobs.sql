@@ -47,7 +47,8 @@ create table {schema}.pg_queue_jobs (
     queue text not null,
     kind text not null default 'raw' constraint kind_length check (octet_length(kind) between 1 and 100),
     unique_key text constraint unique_key_length check (octet_length(unique_key) <= 512),
-    tags text[] constraint tags_length check (cardinality(tags) between 1 and 32),
+    tags text[] constraint tags_length check (cardinality(tags) between 1 and 32)
+        constraint tags_list check (array_ndims(tags) = 1 and array_lower(tags, 1) = 1 and array_position(tags, null) is null),
     -- What went wrong in earlier attempts: an array of {at, attempt, error, worker, duration_ms}.
     errors jsonb,
     -- What the enqueuer wants the job to carry beside its payload, such as its trace context: an object.

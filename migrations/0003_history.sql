@@ -61,6 +61,18 @@ begin
     if not pg_try_advisory_xact_lock(hashtextextended('{schema}.pg_queue_maintain_history', 0)) then
         return;
     end if;
+    -- Before any is made: that locks the default partition, and whoever reads the history locks it after its parent, which
+    -- dropping a day needs.
+    for old in
+        select c.relname
+        from pg_inherits as i
+        join pg_class as c on c.oid = i.inhrelid
+        where i.inhparent = '{schema}.pg_queue_history'::regclass
+          and c.relname ~ '^pg_queue_history_[0-9]{8}$'
+          and to_date(right(c.relname, 8), 'YYYYMMDD') < today
+    loop
+        execute format('drop table {schema}.%I', old);
+    end loop;
     for day in select today + n from generate_series(0, last - today) as n loop
         if to_regclass(format('%I.%I', '{schema_name}', 'pg_queue_history_' || to_char(day, 'YYYYMMDD'))) is null
            and not exists (
@@ -75,16 +87,6 @@ begin
                 new, day, day + 1
             );
         end if;
-    end loop;
-    for old in
-        select c.relname
-        from pg_inherits as i
-        join pg_class as c on c.oid = i.inhrelid
-        where i.inhparent = '{schema}.pg_queue_history'::regclass
-          and c.relname ~ '^pg_queue_history_[0-9]{8}$'
-          and to_date(right(c.relname, 8), 'YYYYMMDD') < today
-    loop
-        execute format('drop table {schema}.%I', old);
     end loop;
     delete from {schema}.pg_queue_history_default where keep_until < {now};
 end

@@ -117,6 +117,7 @@ begin
     execute format('drop table %s', leaf);
     delete from {schema}.pg_queue_queues as q where q.name = pg_queue_drop_queue.name;
     delete from {schema}.pg_queue_waiters as w where w.queue = pg_queue_drop_queue.name;
+    delete from {schema}.pg_queue_unique_keys as k where k.queue = pg_queue_drop_queue.name;
     return true;
 end
 $$;

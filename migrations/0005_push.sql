@@ -52,7 +52,7 @@ begin
         raise exception 'timeout % is out of range: it is more than nothing', timeout
             using errcode = 'invalid_parameter_value';
     end if;
-    if cardinality(tags) > 32 or exists (
+    if array_ndims(tags) > 1 or array_lower(tags, 1) <> 1 or cardinality(tags) > 32 or exists (
         select from unnest(tags) as tag where tag is null or octet_length(tag) not between 1 and 100
     ) then
         raise exception 'invalid tags: at most 32 are allowed, of 1 to 100 bytes each'

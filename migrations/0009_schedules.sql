@@ -30,7 +30,8 @@ create table {schema}.pg_queue_schedules (
     timezone text not null default 'UTC' constraint timezone_length check (octet_length(timezone) between 1 and 100),
     -- The rest is what its jobs get.
     unique_key text constraint unique_key_length check (octet_length(unique_key) <= 512),
-    tags text[] constraint tags_length check (cardinality(tags) between 1 and 32),
+    tags text[] constraint tags_length check (cardinality(tags) between 1 and 32)
+        constraint tags_list check (array_ndims(tags) = 1 and array_lower(tags, 1) = 1 and array_position(tags, null) is null),
     metadata json,
     payload json not null,
     constraint catch_up_given check ((missed = 'all') = (catch_up is not null))

@@ -111,6 +111,9 @@ impl History {
                     Err(error) => return Err(error),
                 }
             }
+            if found.len() < STEP as usize {
+                return Ok(sum);
+            }
         }
     }
 
@@ -137,6 +140,9 @@ impl History {
             after = Some(*last);
             let ids: Vec<JobId> = found.iter().map(|(id, _)| *id).collect();
             sum += history::delete(&mut *connection, &self.shared.schema, &ids).await?.len() as u64;
+            if found.len() < STEP as usize {
+                return Ok(sum);
+            }
         }
     }
 }

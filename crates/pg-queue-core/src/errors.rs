@@ -28,7 +28,8 @@ struct Stored {
     attempt: u16,
     error: String,
     worker: Option<String>,
-    duration_ms: Option<u64>,
+    /// Below zero if the clock was put back meanwhile.
+    duration_ms: Option<i64>,
 }
 
 /// Reads a job's errors. One that somebody has written by hand, in another form, is left out.
@@ -37,7 +38,8 @@ pub(crate) fn read_errors(json: Option<&str>) -> Vec<AttemptError> {
     let read = |value| {
         let Stored { at, attempt, error, worker, duration_ms } = serde_json::from_value(value).ok()?;
         let at = at.parse::<jiff::Timestamp>().ok()?.into();
-        Some(AttemptError { at, attempt, error, worker, took: duration_ms.map(Duration::from_millis) })
+        let took = duration_ms.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+        Some(AttemptError { at, attempt, error, worker, took })
     };
     stored.into_iter().filter_map(read).collect()
 }

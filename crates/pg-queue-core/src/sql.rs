@@ -45,9 +45,12 @@ pub fn filled(template: &str, table: &QueueTable) -> String {
 /// jobs the planner sorts everything it finds, 34 ms a claim instead of 0.25. Without these three it has only the
 /// index left. What needs a sort all the same looks so expensive then that PostgreSQL compiles it, for 300 to 700 ms;
 /// hence the fourth.
-pub const BEGIN_PINNED: &str = "begin; set local enable_seqscan = off; set local enable_bitmapscan = off; \
+///
+/// In READ COMMITTED, whatever the database's default is: else a claim fails with 40001 whenever somebody else claims at the
+/// same moment.
+pub const BEGIN_PINNED: &str = "begin isolation level read committed; set local enable_seqscan = off; set local enable_bitmapscan = off; \
     set local enable_sort = off; set local jit = off";
 
 /// The same for every statement of a connection: what a worker's own connections run when they are opened.
-pub const PIN_PLANS: &str =
-    "set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off; set jit = off";
+pub const PIN_PLANS: &str = "set default_transaction_isolation = 'read committed'; set enable_seqscan = off; set enable_bitmapscan = off; \
+    set enable_sort = off; set jit = off";

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use pg_queue_core::{
-    Backoff, DatabaseError, LeaseLost, LeasedJobId, QueueError, QueueName,
-    jobs::{self, Acknowledged, EndedAttempt, Ending, LeaseError},
+    Backoff, DatabaseError, LeaseLost, LeasedJobId, QueueError, QueueName, QueueTable,
+    jobs::{self, Acknowledged, EndedAttempt, Ending, Kept, LeaseError},
+    queues,
 };
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use super::Queue;
 use crate::missing::explained;
@@ -15,7 +16,7 @@ use crate::missing::explained;
 const NO_ERROR_GIVEN: &str = "failed by its consumer, without an error";
 
 impl Queue {
-    /// Completes a popped job: it is removed.
+    /// Completes a popped job: it is removed, into the history if the queue [keeps](Self::keep) completed jobs.
     ///
     /// # Errors
     /// The lease is lost; nothing was changed. Or the database failed.
@@ -26,14 +27,16 @@ impl Queue {
         explained(&mut connection, &table, completed).await
     }
 
-    /// Completes popped jobs. Answers those whose lease was lost, for which nothing was changed.
+    /// Completes popped jobs, in the same way. Answers those whose lease was lost, for which nothing was changed.
     ///
     /// # Errors
     /// The queue is missing or the database failed.
     pub async fn complete_many(&self, queue: &QueueName, jobs: &[LeasedJobId]) -> Result<Vec<LeaseLost>, QueueError> {
         let table = self.shared.table(queue);
         let mut connection = self.shared.acquire().await?;
-        let done = jobs::complete(&mut *connection, &table, jobs).await;
+        let settings = queues::settings(&mut *connection, &self.shared.schema, std::slice::from_ref(queue)).await?;
+        let keep = settings.first().and_then(|(_, settings)| settings.keep_completed);
+        let done = complete(&mut connection, &table, jobs, keep).await;
         let done = explained(&mut connection, &table, done).await?;
         let mut missed: Vec<LeasedJobId> = jobs.iter().copied().filter(|job| !done.contains(*job)).collect();
         if missed.is_empty() {
@@ -43,7 +46,7 @@ impl Queue {
         // Lost, or locked by another transaction at that moment: wait for it and try those again.
         let mut waiting = connection.begin().await.map_err(failed)?;
         jobs::lock(&mut waiting, &table, &missed).await?;
-        let done = jobs::complete(&mut *waiting, &table, &missed).await?;
+        let done = complete(&mut waiting, &table, &missed, keep).await?;
         waiting.commit().await.map_err(failed)?;
         missed.retain(|job| !done.contains(*job));
         Ok(missed.into_iter().map(LeaseLost).collect())
@@ -118,6 +121,21 @@ impl Queue {
         let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
         let extended = jobs::extend(&mut *connection, &table, job, lease).await;
         explained(&mut connection, &table, extended).await
+    }
+}
+
+async fn complete(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    jobs: &[LeasedJobId],
+    keep: Option<Duration>,
+) -> Result<Acknowledged, QueueError> {
+    match keep {
+        None => jobs::complete(connection, table, jobs).await,
+        Some(time) => {
+            let kept: Vec<_> = jobs.iter().map(|id| (*id, Kept { time, output: None })).collect();
+            jobs::complete_kept(connection, table, &kept).await
+        }
     }
 }
 

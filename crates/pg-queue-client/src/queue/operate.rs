@@ -1,11 +1,13 @@
 //! Looking at unfinished jobs, and interfering with them: one by one, or many in steps.
 
+use std::collections::HashSet;
+
 use pg_queue_core::{
-    JobFilter, JobId, QueueError, QueueName, QueueTable,
+    DatabaseError, JobFilter, JobId, QueueError, QueueName, QueueTable,
     history::{self, Edit, FinishedState},
     jobs::{self, QueueStats, StoredJob},
 };
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use super::Queue;
 use crate::missing::explained;
@@ -115,7 +117,7 @@ impl Queue {
     }
 
     /// Cancels every job that `filter` means, a thousand at a time. Answers how many. What was cancelled before an error stays
-    /// so.
+    /// so. Waits for transactions that have locked one of them, one by one.
     ///
     /// # Errors
     /// The queue is missing or the database failed.
@@ -124,8 +126,18 @@ impl Queue {
         let mut connection = self.shared.acquire().await?;
         let mut sum = Cancelled::default();
         let mut steps = Steps::default();
+        let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
         while let Some(step) = steps.next(&mut connection, &table, filter).await? {
-            for job in jobs::cancel(&mut *connection, &table, &step, None).await? {
+            let mut transaction = connection.begin().await.map_err(failed)?;
+            let free = jobs::lock_free(&mut transaction, &table, &step).await?;
+            let mut done = jobs::cancel(&mut *transaction, &table, &free, None).await?;
+            transaction.commit().await.map_err(failed)?;
+            // Whoever waits holds nothing: neither the others for as long, nor what somebody else needs to go on.
+            let free: HashSet<JobId> = free.into_iter().collect();
+            for locked in step.iter().filter(|job| !free.contains(job)) {
+                done.extend(jobs::cancel(&mut *connection, &table, &[*locked], None).await?);
+            }
+            for job in done {
                 *(if job.running { &mut sum.cancelling } else { &mut sum.cancelled }) += 1;
             }
         }
@@ -197,10 +209,12 @@ pub(crate) async fn retry_finished(
     Ok(if is_here { RetryOutcome::KeyTaken } else { RetryOutcome::NotFound })
 }
 
-/// A walk over many jobs by their ids, so that each is met once, whatever is done to it.
+/// A walk over many jobs by their ids, so that each is met once, whatever is done to it. It ends where the queue ends, and does
+/// not run after those who enqueue.
 #[derive(Default)]
 struct Steps {
     after: Option<JobId>,
+    ended: bool,
 }
 
 impl Steps {
@@ -210,9 +224,13 @@ impl Steps {
         table: &QueueTable,
         filter: &JobFilter,
     ) -> Result<Option<Vec<JobId>>, QueueError> {
+        if self.ended {
+            return Ok(None);
+        }
         let found = jobs::find(&mut *connection, table, filter, self.after, STEP).await;
         let step = explained(connection, table, found).await?;
         self.after = step.last().copied();
+        self.ended = step.len() < STEP as usize;
         Ok((!step.is_empty()).then_some(step))
     }
 }

@@ -62,3 +62,25 @@ async fn many_are_put_back_and_what_cannot_go_back_stays() {
     assert!(!db.mgr.history.delete(kept).await.unwrap());
     assert_eq!(db.mgr.history.delete_all(&HistoryFilter::default()).await.unwrap(), 4);
 }
+
+#[tokio::test]
+async fn what_is_completed_by_hand_is_kept_for_as_long_as_its_queue_says() {
+    let db = with_emails().await;
+    let queue = &db.mgr.queue;
+    let hour = std::time::Duration::from_secs(3600);
+    queue.keep(&emails(), Some(hour), hour).await.unwrap();
+    let ids = queue.push_many(&emails(), &["a", "b", "c"]).await.unwrap();
+    let mut popped = queue.pop_many::<String>(&emails(), 3).await.unwrap().into_iter().map(|job| job.unwrap().id);
+    queue.complete(&emails(), popped.next().unwrap()).await.unwrap();
+    assert!(queue.complete_many(&emails(), &popped.collect::<Vec<_>>()).await.unwrap().is_empty());
+    for id in ids {
+        let past = db.mgr.history.get(id).await.unwrap().expect("it is kept");
+        assert_eq!(past.state, FinishedState::Completed);
+        assert_eq!(past.keep_until.duration_since(past.finished_at).unwrap(), hour);
+    }
+    queue.keep(&emails(), None, hour).await.unwrap();
+    queue.push(&emails(), &"d").await.unwrap();
+    let last = queue.pop::<String>(&emails()).await.unwrap().unwrap();
+    queue.complete(&emails(), last.id).await.unwrap();
+    assert!(db.mgr.history.get(last.id.job_id()).await.unwrap().is_none());
+}

@@ -9,7 +9,7 @@ use pg_queue_core::{
     jobs::NewJob,
 };
 
-use crate::support::{Db, database, eventually};
+use crate::support::{Db, LONG, database, eventually};
 
 fn emails() -> QueueName {
     QueueName::new("emails").unwrap()
@@ -129,6 +129,49 @@ async fn many_are_cancelled_hastened_and_purged_in_steps() {
     // Nothing given means all.
     assert_eq!(queue.purge(&emails(), &JobFilter::default()).await.unwrap(), stats.waiting);
     assert_eq!(db.mgr.history.delete_all(&HistoryFilter::default()).await.unwrap(), cancelled);
+}
+
+/// Somebody's transaction has locked a job, for as long as it likes. The others must not be locked for as long.
+#[tokio::test]
+async fn cancelling_many_holds_no_job_while_it_waits_for_one() {
+    let db = with_emails().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(push(&db, "send", PushOptions::default()).await);
+    }
+    let mut open = db.pool.begin().await.unwrap();
+    let lock = sqlx::query("update queue_emails set priority = 1 where id = $1").bind(ids[1].get());
+    lock.execute(&mut *open).await.unwrap();
+    let cancelling = tokio::spawn({
+        let queue = db.mgr.queue.clone();
+        async move { queue.cancel_all(&emails(), &JobFilter::default()).await.unwrap() }
+    });
+    let waiting = "select count(*) from pg_stat_activity
+        where wait_event = 'transactionid' and datname = current_database()";
+    eventually("it waits for the row", async || db.count(waiting).await == 1).await;
+    assert_eq!(db.count("select count(*) from pg_queue_history").await, 2);
+    open.commit().await.unwrap();
+    assert_eq!(cancelling.await.unwrap().cancelled, 3);
+}
+
+/// As many jobs come as go. The walk ends where the queue ended when it got there.
+#[tokio::test]
+async fn what_is_done_to_all_jobs_ends_in_a_busy_queue_too() {
+    let db = with_emails().await;
+    sqlx::raw_sql(
+        "create function come() returns trigger language plpgsql as
+            $$ begin insert into queue_emails (payload) values ('1'); return null; end $$;
+         create trigger come after delete on queue_emails for each row execute function come()",
+    )
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    push(&db, "send", PushOptions::default()).await;
+    let (queue, emails, all) = (&db.mgr.queue, emails(), JobFilter::default());
+    let purge = queue.purge(&emails, &all);
+    assert_eq!(tokio::time::timeout(LONG, purge).await.expect("it ends").unwrap(), 1);
+    let cancel = queue.cancel_all(&emails, &all);
+    assert_eq!(tokio::time::timeout(LONG, cancel).await.expect("it ends").unwrap().cancelled, 1);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 -- rows: the ids of those that are back; not those whose unique key another job holds by now
 -- index: the primary keys of the history's partitions
 -- locks: the rows in the history, so that of two at once one finds nothing; waits for an open transaction that holds the same
---        unique key
+--        unique key. Takes keys in their order, as batches of new jobs do: the two do not wait for each other in a circle.
 with past as (
     select {kept}, errors
     from {schema}.pg_queue_history
@@ -23,6 +23,7 @@ back as (
             past.metadata, coalesce($2::json, past.payload) as payload, past.errors
         from past
     ) as again
+    order by unique_key collate "C"
     on conflict do nothing
     returning id
 ),

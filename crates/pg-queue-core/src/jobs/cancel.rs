@@ -15,8 +15,8 @@ pub struct Cancelling {
     pub running: bool,
 }
 
-/// Cancels jobs; those that are not in the queue are missing from the answer. Waits for whoever has locked one of them.
-/// `note` is kept as the last error of those that waited.
+/// Cancels jobs; those that are not in the queue are missing from the answer. Waits for whoever has locked one of them, and
+/// holds the others meanwhile, in the order of their ids. `note` is kept as the last error of those that waited.
 ///
 /// # Errors
 /// The queue is missing or the database failed.
@@ -26,8 +26,10 @@ pub async fn cancel(
     jobs: &[JobId],
     note: Option<&str>,
 ) -> Result<Vec<Cancelling>, QueueError> {
+    let mut ids = super::numbers(jobs);
+    ids.sort_unstable();
     let rows: Vec<(i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("cancel.sql"), table))
-        .bind(super::numbers(jobs))
+        .bind(ids)
         .bind(note.map(printable))
         .fetch_all(executor)
         .await

@@ -61,7 +61,8 @@ pub async fn complete_kept(
     Ok(Acknowledged::new(done.into_iter().map(|lease| (lease, Became::Completed))))
 }
 
-/// Completes one job, in the transaction of `executor` if it has one, and waits for the row if somebody has locked it.
+/// Completes one job, in the transaction of `executor` if it has one, and waits for the row if somebody has locked it. With
+/// nothing said of it, it is kept if its queue's completed jobs are.
 ///
 /// # Errors
 /// The lease is lost: nothing was changed, and the caller must not commit what it did for the job. Or the database failed.

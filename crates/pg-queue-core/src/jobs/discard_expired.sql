@@ -1,5 +1,6 @@
 -- Ends jobs whose hand-driven consumer let the lease run out, if nobody is to have them again: because it was that of their
 -- last attempt, or because they are to be cancelled.
+-- In a paused queue they stay: there, all that is due waits, and whoever finds nothing to pop would walk through it each time.
 -- parameters: $1 how many at most    rows: the ids
 -- index: pg_queue_due_*, its due part    locks: the rows; skips locked ones
 with expired as (
@@ -17,6 +18,9 @@ with expired as (
         limit $1
         for update skip locked
     ) as found
+    where not exists (
+        select from {schema}.pg_queue_queues as queue where queue.name = '{queue_name}' and queue.paused_at is not null
+    )
     limit $1
 ),
 buried as (

@@ -13,6 +13,7 @@ mod hasten;
 mod held;
 mod list;
 mod lock;
+mod lock_free;
 mod new_job;
 mod next_due;
 mod options;
@@ -44,6 +45,7 @@ pub use self::{
     held::{Held, held},
     list::{StoredJob, find, get, list},
     lock::lock,
+    lock_free::lock_free,
     new_job::{MAX_KIND_BYTES, MAX_PAYLOAD_BYTES, NewJob, RAW_KIND},
     next_due::next_due,
     options::PushOptions,

@@ -177,8 +177,8 @@ fn checked_metadata(options: &PushOptions) -> Result<Option<String>, PushError> 
     }
 }
 
-/// How many jobs one statement takes at most, and how many bytes of payload: beyond that it gains nothing, and the message
-/// that carries it has a limit.
+/// How many jobs one statement takes at most, and how many bytes of payload and metadata: beyond that it gains nothing, and the
+/// message that carries it has a limit.
 const MOST_JOBS: usize = 10_000;
 const MOST_BYTES: usize = 32 << 20;
 
@@ -186,7 +186,7 @@ const MOST_BYTES: usize = 32 << 20;
 pub(super) fn fitting<'r, 'j: 'r>(rows: impl Iterator<Item = &'r Row<'j>>) -> usize {
     let mut bytes = 0;
     let fits = |row: &&Row<'_>| {
-        bytes += row.payload.len();
+        bytes += row.payload.len() + row.metadata.as_ref().map_or(0, String::len);
         bytes <= MOST_BYTES
     };
     rows.take(MOST_JOBS).take_while(fits).count().max(1)
@@ -254,6 +254,16 @@ mod tests {
         let wait = Duration::from_secs(1);
         let debounced = Unique::key("k").on_conflict(OnConflict::Debounce { delay: wait, max: wait });
         assert!(matches!(refused(options().unique(debounced).delay(wait)), PushError::DebounceWithTime));
+    }
+
+    /// The limit on metadata alone would let 10,000 jobs have 640 MiB of it.
+    #[test]
+    fn a_statement_is_as_long_as_what_its_jobs_carry() {
+        let mut job = NewJob::raw(&1).unwrap();
+        job.options = PushOptions::default().metadata("k", "x".repeat(60_000));
+        let rows: Vec<_> = (0..1000).map(|_| Row::new(&job).unwrap()).collect();
+        let fit = super::fitting(rows.iter());
+        assert!((500..600).contains(&fit), "{fit}");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 -- parameters: $1 name
 -- rows: one if the schedule exists and its queue is this one: the id of the job that was made, or that of the unfinished one
 --       that has the unique key; both null when that one was freed, or committed, in between: ask again
--- index: primary key; the unique one on unique_key    locks: waits for an open transaction that holds the unique key
+-- index: primary key; the unique one on unique_key
+-- locks: the schedule, before the key as fire.sql does; waits for whoever has it locked, and for an open transaction that holds
+--        the unique key
 with wanted as (
-    select * from {schema}.pg_queue_schedules where name = $1 and queue = '{queue_name}'
+    select * from {schema}.pg_queue_schedules where name = $1 and queue = '{queue_name}' for update
 ),
 made as (
     insert into {queue} (kind, payload, priority, max_attempts, timeout_ms, tags, metadata, unique_key, unique_while_waiting)

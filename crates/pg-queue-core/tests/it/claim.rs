@@ -6,9 +6,10 @@ use std::{
 };
 
 use pg_queue_core::{
-    LeaseToken, Priority, QueueError, WorkerId,
+    BEGIN_PINNED, LeaseToken, PIN_PLANS, Priority, QueueError, WorkerId,
     jobs::{self, Claimant, PushOptions},
 };
+use sqlx::Connection;
 use tokio::task::JoinSet;
 
 use crate::support::{LONG, claim_on, database, table};
@@ -205,9 +206,35 @@ async fn a_claim_is_a_hot_update_whatever_the_size_of_the_payload() {
     while claimed < 2000 {
         claimed += claim_on(&mut connection, &emails, Claimant::HandDriven(LONG), 100).await.len();
     }
-    sqlx::Connection::close(connection).await.unwrap();
+    connection.close().await.unwrap();
     let updated = "select n_tup_upd from pg_stat_user_tables where relname = 'queue_emails'";
     crate::support::until(async || db.count(updated).await == 2000).await;
     let hot = db.count("select n_tup_hot_upd from pg_stat_user_tables where relname = 'queue_emails'").await;
     assert_eq!(hot, 2000);
+}
+
+/// Somebody else claims between the snapshot and the look. That is not an error, whatever the database's default is.
+#[tokio::test]
+async fn a_claim_is_read_committed_whatever_the_default_is() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let ids = [db.push(&emails, "send").await, db.push(&emails, "send").await];
+    for default in ["repeatable read", "serializable"] {
+        let mut connection = db.connect().await;
+        let set = format!("set default_transaction_isolation = '{default}'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut connection).await.unwrap();
+        let mut pinned = connection.begin_with(BEGIN_PINNED).await.unwrap();
+        sqlx::query("select count(*) from queue_emails").execute(&mut *pinned).await.unwrap();
+        let first = db.claim(&emails, 1).await.remove(0);
+        assert_eq!(first.id.job_id(), ids[0]);
+        let claimant = Claimant::HandDriven(LONG);
+        let second = jobs::claim(&mut *pinned, &emails, claimant, LeaseToken::random(), None, 1).await.unwrap();
+        assert_eq!(second[0].id.job_id(), ids[1], "{default}");
+        pinned.rollback().await.unwrap();
+        jobs::end(&db.pool, &emails, &[crate::support::given_back(first.id)]).await.unwrap();
+        // Of the worker's connections, which are pinned as a whole.
+        sqlx::raw_sql(PIN_PLANS).execute(&mut connection).await.unwrap();
+        let level: String = sqlx::query_scalar("show transaction_isolation").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(level, "read committed");
+    }
 }

@@ -124,3 +124,16 @@ async fn the_last_hundred_errors_are_kept() {
     let expected: Vec<_> = (4..=103).map(|number| (number, number.to_string())).collect();
     assert_eq!(errors(&db, "select errors from queue_emails").await, expected);
 }
+
+#[tokio::test]
+async fn an_attempt_that_ended_before_it_began_has_its_error_all_the_same() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let id = db.push(&emails, "send").await;
+    let job = db.claim(&emails, 1).await.remove(0);
+    db.set_clock("now() - interval '1 hour'").await;
+    jobs::end(&db.pool, &emails, &[failed(job.id, "no route")]).await.unwrap();
+    let stored = jobs::get(&db.pool, &emails, id).await.unwrap().unwrap();
+    assert_eq!(stored.errors.len(), 1);
+    assert_eq!((stored.errors[0].error.as_str(), stored.errors[0].took), ("no route", Some(Duration::ZERO)));
+}

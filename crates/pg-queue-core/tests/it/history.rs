@@ -8,7 +8,7 @@ use pg_queue_core::{
     jobs::{self, PushOptions},
 };
 
-use crate::support::{Db, database, given_up};
+use crate::support::{Db, database, given_up, wait_for_lock};
 
 /// The days that have a partition, counted from today in UTC.
 async fn days(db: &Db) -> Vec<i32> {
@@ -162,4 +162,35 @@ async fn days_are_made_beside_an_open_completion_without_waiting_for_it() {
     history::maintain(&db.pool, &db.schema, Duration::ZERO).await.unwrap();
     open.commit().await.unwrap();
     assert_eq!(days(&db).await, (0..=8).collect::<Vec<_>>());
+}
+
+/// At midnight a day is made and another one dropped, in one transaction. Somebody reads the history in between.
+#[tokio::test]
+async fn whoever_reads_the_history_at_midnight_does_not_deadlock_with_its_maintenance() {
+    let db = database().await;
+    let mut gate = db.pool.begin().await.unwrap();
+    sqlx::raw_sql(
+        "create function stop() returns event_trigger language plpgsql set lock_timeout = 0
+            as $$ begin perform pg_advisory_xact_lock_shared(4711); end $$;
+         create event trigger stop on ddl_command_end when tag in ('ALTER TABLE') execute function stop()",
+    )
+    .execute(&db.pool)
+    .await
+    .unwrap();
+    sqlx::query("select pg_advisory_xact_lock(4711)").execute(&mut *gate).await.unwrap();
+    db.set_clock("now() + interval '1 day'").await;
+    let maintaining = tokio::spawn({
+        let (pool, schema) = (db.pool.clone(), db.schema.clone());
+        async move { history::maintain(&pool, &schema, Duration::ZERO).await }
+    });
+    wait_for_lock(&db, "advisory").await;
+    let reading = tokio::spawn({
+        let (pool, schema) = (db.pool.clone(), db.schema.clone());
+        async move { history::list(&pool, &schema, &history::HistoryFilter::default(), None, 10).await }
+    });
+    wait_for_lock(&db, "relation").await;
+    drop(gate);
+    maintaining.await.unwrap().unwrap();
+    assert!(reading.await.unwrap().unwrap().is_empty());
+    assert_eq!(days(&db).await, (1..=9).collect::<Vec<_>>());
 }

@@ -10,7 +10,7 @@ use pg_queue_core::{
 };
 use serde_json::json;
 
-use crate::support::{Db, LONG, database, failed, given_up};
+use crate::support::{Db, LONG, database, failed, given_up, raw_jobs, stop_at, wait_for_lock};
 
 fn kept(output: Option<&str>) -> Kept {
     Kept { time: LONG, output: output.map(str::to_owned) }
@@ -153,6 +153,63 @@ async fn of_two_who_retry_at_once_one_does() {
     assert_eq!(one.unwrap().len() + other.unwrap().len(), 40);
     assert_eq!(db.count("select count(*) from queue_emails").await, 40);
     assert_eq!(db.count("select count(*) from pg_queue_history").await, 0);
+}
+
+/// Both are about the same two keys, and the jobs that come back were made in the opposite order of those.
+#[tokio::test]
+async fn jobs_that_come_back_and_a_batch_with_the_same_keys_do_not_deadlock() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let past = [
+        discarded(&db, &emails, "send", PushOptions::default().unique_key("b")).await,
+        discarded(&db, &emails, "send", PushOptions::default().unique_key("a")).await,
+    ];
+    let gate = stop_at(&db, "2").await;
+    let pushing = tokio::spawn({
+        let (pool, emails) = (db.pool.clone(), emails.clone());
+        let batch =
+            [("a", 1), ("b", 2)].map(|(key, n)| raw_jobs(&[n], &PushOptions::default().unique_key(key)).remove(0));
+        async move { jobs::push_many(&mut pool.acquire().await.unwrap(), &emails, &batch).await }
+    });
+    wait_for_lock(&db, "advisory").await;
+    let retrying = tokio::spawn({
+        let (pool, emails) = (db.pool.clone(), emails.clone());
+        async move { history::retry(&pool, &emails, &past, &Edit::default()).await }
+    });
+    wait_for_lock(&db, "transactionid").await;
+    drop(gate);
+    assert_eq!(pushing.await.unwrap().unwrap().len(), 2);
+    assert!(retrying.await.unwrap().unwrap().is_empty());
+}
+
+/// The partitions hold the jobs in the opposite order of their ids.
+#[tokio::test]
+async fn one_who_retries_and_one_who_forgets_the_same_jobs_do_not_deadlock() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let mut ids = Vec::new();
+    for days in [3, 2, 1] {
+        queues::keep(&db.pool, &emails, None, Duration::from_secs(days * 24 * 3600)).await.unwrap();
+        ids.push(discarded(&db, &emails, "send", PushOptions::default()).await);
+    }
+    let mut open = db.pool.begin().await.unwrap();
+    let lock = "select from pg_queue_history where id = $1 for update";
+    sqlx::query(lock).bind(ids[1].get()).execute(&mut *open).await.unwrap();
+    let retrying = tokio::spawn({
+        let (pool, emails, ids) = (db.pool.clone(), emails.clone(), ids.clone());
+        async move { history::retry(&pool, &emails, &ids, &Edit::default()).await }
+    });
+    wait_for_lock(&db, "transactionid").await;
+    let deleting = tokio::spawn({
+        let (pool, schema, ids) = (db.pool.clone(), db.schema.clone(), ids.clone());
+        async move { history::delete(&pool, &schema, &ids).await }
+    });
+    let both = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event in ('transactionid', 'tuple')";
+    crate::support::until(async || db.count(both).await == 2).await;
+    open.commit().await.unwrap();
+    assert_eq!(retrying.await.unwrap().unwrap().len(), 3);
+    assert!(deleting.await.unwrap().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -129,6 +129,22 @@ async fn statistics_count_each_job_once() {
 }
 
 #[tokio::test]
+async fn a_job_that_has_been_due_for_ever_disturbs_no_statistics() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    for run_at in ["-infinity", "4000-01-01 BC", "infinity", "294276-12-31"] {
+        let push = "select pg_queue_push('emails', 'send', '1', run_at => $1::text::timestamptz)";
+        sqlx::query(push).bind(run_at).execute(&db.pool).await.unwrap();
+    }
+    let stats = jobs::stats(&db.pool, &emails).await.unwrap();
+    assert_eq!((stats.scheduled, stats.waiting), (2, 2));
+    assert!(stats.oldest_waiting.unwrap() > LONG);
+    assert!(jobs::next_due(&db.pool, &emails).await.unwrap().is_some());
+    assert_eq!(jobs::list(&db.pool, &emails, &JobFilter::default(), None, 10).await.unwrap().len(), 4);
+    assert_eq!(db.claim(&emails, 10).await.len(), 2);
+}
+
+#[tokio::test]
 async fn what_does_not_run_can_be_deleted_or_hastened() {
     let db = database().await;
     let emails = db.queue("emails").await;
@@ -165,6 +181,19 @@ async fn nothing_is_claimed_from_a_paused_queue() {
     assert_eq!(db.claim(&emails, 1).await.len(), 1);
     let missing = queues::pause(&db.pool, &table("nowhere"), true).await;
     assert!(matches!(missing, Err(QueueError::Missing(_))));
+}
+
+/// A consumer that polls a paused queue must not walk through all that waits there each time.
+#[tokio::test]
+async fn nobody_looks_after_expired_leases_in_a_paused_queue() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let id = db.push_with(&emails, "send", PushOptions::default().max_attempts(1)).await;
+    db.claim_and_let_expire(&emails).await;
+    queues::pause(&db.pool, &emails, true).await.unwrap();
+    assert!(jobs::discard_expired(&db.pool, &emails, 10).await.unwrap().is_empty());
+    queues::pause(&db.pool, &emails, false).await.unwrap();
+    assert_eq!(jobs::discard_expired(&db.pool, &emails, 10).await.unwrap(), [id]);
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ const BY_ID: &[Case] = &[
     ("jobs/complete_one_kept.sql", "bigint, bigint, bigint, text", "1, 2, 3, null"),
     ("jobs/end.sql", "bigint[], bigint[], text[], bigint[], text[], bigint[]", "{ids}, {ids}, '{}', '{}', '{}', '{}'"),
     ("jobs/held.sql", "bigint[], bigint[]", "{ids}, {ids}"),
+    ("jobs/lock.sql", "bigint[], bigint[]", "{ids}, {ids}"),
+    ("jobs/lock_free.sql", "bigint[]", "{ids}"),
     ("jobs/progress.sql", "bigint[], bigint[], real[], text[]", "{ids}, {ids}, '{}', '{}'"),
     ("jobs/cancel.sql", "bigint[], text", "{ids}, null"),
     ("jobs/delete.sql", "bigint[]", "{ids}"),

@@ -80,6 +80,16 @@ async fn every_bad_argument_has_an_error_that_says_what_is_wrong() {
             "22023",
             "the unique key has 513 bytes: at most 512 are allowed",
         ),
+        (
+            "'emails', 'send', '1', tags => array[['a', 'b'], ['c', 'd']]",
+            "22023",
+            "invalid tags: at most 32 are allowed, of 1 to 100 bytes each",
+        ),
+        (
+            "'emails', 'send', '1', tags => '[0:1]={a,b}'",
+            "22023",
+            "invalid tags: at most 32 are allowed, of 1 to 100 bytes each",
+        ),
         ("'emails', 'send', '{'", "22P02", "invalid input syntax for type json"),
         (
             "'emails', 'send', ('\"' || repeat('a', 67108863) || '\"')::json",
@@ -151,4 +161,18 @@ async fn an_insert_through_the_parent_lands_in_its_queue() {
     assert_eq!(sql_error(sqlx::query(nowhere).execute(&db.pool).await).0, "23514");
     let wrong = "insert into queue_emails (queue, payload) values ('images', '1')";
     assert_eq!(sql_error(sqlx::query(wrong).execute(&db.pool).await).0, "23514");
+}
+
+/// Whoever reads jobs expects a list of words, and one job that has something else would stop every claim.
+#[tokio::test]
+async fn tags_that_are_no_list_of_words_are_refused_by_the_table_itself() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    for tags in ["array[null]", "array['a', null]", "array[['a', 'b'], ['c', 'd']]", "'[0:1]={a,b}'", "'{}'"] {
+        let insert = format!("insert into queue_emails (kind, payload, tags) values ('send', '1', {tags}::text[])");
+        assert_eq!(sql_error(sqlx::query(AssertSqlSafe(insert)).execute(&db.pool).await).0, "23514", "{tags}");
+    }
+    let insert = "insert into queue_emails (kind, payload, tags) values ('send', '1', '{a,\"NULL\"}')";
+    sqlx::query(insert).execute(&db.pool).await.unwrap();
+    assert_eq!(db.claim(&emails, 10).await[0].tags, ["a", "NULL"]);
 }

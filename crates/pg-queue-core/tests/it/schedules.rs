@@ -396,6 +396,25 @@ async fn an_exclusive_one_that_is_run_by_two_at_once_answers_both_with_one_job()
     assert_eq!(second, Some(PushOutcome::Duplicate(first.id())));
 }
 
+/// Both hold the schedule and its key for a moment: in the same order.
+#[tokio::test]
+async fn an_exclusive_one_that_is_run_while_it_fires_does_not_deadlock() {
+    let db = at_new_year().await;
+    db.put(&new("nightly", "emails", &job("send"), Missed::Once, true, 0)).await;
+    let due = db.due().await.remove(0);
+    let mut firing = db.pool.begin().await.unwrap();
+    // What `fire` does first.
+    sqlx::query("select from pg_queue_schedules for update").execute(&mut *firing).await.unwrap();
+    let running = tokio::spawn({
+        let pool = db.pool.clone();
+        async move { schedules::run_now(&mut pool.acquire().await.unwrap(), &table("emails"), "nightly").await }
+    });
+    wait_for_lock(&db, "transactionid").await;
+    let made = schedules::fire(&mut *firing, &db.schema, &due, &[at(0)], at(86_400)).await.unwrap().unwrap();
+    firing.commit().await.unwrap();
+    assert_eq!(running.await.unwrap().unwrap(), Some(PushOutcome::Duplicate(made[0].1)));
+}
+
 #[tokio::test]
 async fn a_paused_one_goes_on_from_the_time_that_it_is_given() {
     let db = at_new_year().await;

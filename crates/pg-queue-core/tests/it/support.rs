@@ -190,6 +190,21 @@ pub(crate) async fn wait_for_lock(db: &Db, event: &str) {
     until(async || sqlx::query_scalar(waiting).bind(event).fetch_one(&db.pool).await.unwrap()).await;
 }
 
+/// Makes whoever inserts this payload into the queue `emails` wait, with the event `advisory`, until what is answered is
+/// dropped.
+pub(crate) async fn stop_at(db: &Db, payload: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut gate = db.pool.begin().await.unwrap();
+    let script = format!(
+        "create function stop() returns trigger language plpgsql as
+            $$ begin perform pg_advisory_xact_lock_shared(4711); return new; end $$;
+         create trigger stop before insert on queue_emails for each row
+            when (new.payload::text = '{payload}') execute function stop()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(script)).execute(&db.pool).await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(4711)").execute(&mut *gate).await.unwrap();
+    gate
+}
+
 /// Asks again and again until the answer is true; panics after a minute.
 pub(crate) async fn until(condition: impl AsyncFn() -> bool) {
     let patience = async {

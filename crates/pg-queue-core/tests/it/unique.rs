@@ -9,7 +9,7 @@ use pg_queue_core::{
 use serde_json::json;
 use sqlx::Connection;
 
-use crate::support::{Db, LONG, database, given_back, wait_for_lock};
+use crate::support::{Db, LONG, database, given_back, soon, stop_at, until, wait_for_lock};
 
 fn job(payload: i64, unique: Unique) -> NewJob {
     let mut job = NewJob::new("send", &payload).unwrap();
@@ -94,7 +94,8 @@ async fn a_running_job_is_never_overwritten() {
 async fn a_debounced_job_waits_from_the_last_call_on_but_not_for_ever() {
     let db = database().await;
     let emails = db.queue("emails").await;
-    let wait = "select round(extract(epoch from run_at - now()))::bigint from queue_emails";
+    db.set_clock("timestamptz '2027-01-01 00:00+00'").await;
+    let wait = "select extract(epoch from run_at - pg_queue_now())::bigint from queue_emails";
     let first = push(&db, &emails, &job(1, debounced("k", 30, 100))).await;
     assert!(matches!(first, PushOutcome::Enqueued(_)));
     assert_eq!(db.count(wait).await, 30);
@@ -151,6 +152,20 @@ async fn a_key_that_is_remembered_outlives_its_job_and_runs_out() {
     assert!(matches!(push(&db, &emails, &job(3, remembered("k", LONG))).await, PushOutcome::Enqueued(_)));
     assert_eq!(jobs::prune_unique_keys(&db.pool, &db.schema, 10).await.unwrap(), 1);
     assert_eq!(db.count("select count(*) from pg_queue_unique_keys").await, 1);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_made_anew_remembers_no_keys_of_the_one_that_was_dropped() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let images = db.queue("images").await;
+    for queue in [&emails, &images] {
+        push(&db, queue, &job(1, remembered("k", LONG))).await;
+    }
+    assert!(pg_queue_core::queues::drop(&db.pool, &emails, true).await.unwrap());
+    db.queue("emails").await;
+    assert!(matches!(push(&db, &emails, &job(2, remembered("k", LONG))).await, PushOutcome::Enqueued(_)));
+    assert!(matches!(push(&db, &images, &job(2, remembered("k", LONG))).await, PushOutcome::Duplicate(_)));
 }
 
 #[tokio::test]
@@ -398,6 +413,43 @@ async fn two_batches_that_meet_on_several_keys_do_not_deadlock() {
         assert_eq!(db.count("select count(*) from queue_emails").await, 300);
         sqlx::query("truncate queue_emails").execute(&db.pool).await.unwrap();
     }
+}
+
+/// What they do about a key is another statement for each of the two.
+#[tokio::test]
+async fn two_batches_of_which_each_replaces_what_the_other_keeps_do_not_deadlock() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let gate = stop_at(&db, "1").await;
+    let spawn = |batch: [NewJob; 2]| {
+        let (pool, emails) = (db.pool.clone(), emails.clone());
+        tokio::spawn(async move { jobs::push_many(&mut pool.acquire().await.unwrap(), &emails, &batch).await })
+    };
+    let one = spawn([job(1, replacing("a")), job(2, Unique::key("b"))]);
+    wait_for_lock(&db, "advisory").await;
+    let other = spawn([job(3, Unique::key("a")), job(4, replacing("b"))]);
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event = 'transactionid'";
+    until(async || other.is_finished() || db.count(waits).await == 1).await;
+    drop(gate);
+    let (one, other) = (one.await.unwrap().unwrap(), other.await.unwrap().unwrap());
+    assert_eq!(one, [PushOutcome::Replaced(other[0].id()), PushOutcome::Duplicate(other[1].id())]);
+    assert_eq!(payloads(&db).await, ["1", "4"]);
+}
+
+/// A plan that a prepared statement keeps knows nothing of how many there are.
+#[tokio::test]
+async fn ten_thousand_remembered_jobs_are_replaced_soon_by_a_kept_plan_as_well() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let mut connection = db.connect().await;
+    sqlx::query("set plan_cache_mode = force_generic_plan").execute(&mut connection).await.unwrap();
+    let batch: Vec<NewJob> =
+        (0..10_000).map(|n| job(n, remembered(&format!("key {n}"), LONG).on_conflict(OnConflict::Replace))).collect();
+    let first = jobs::push_many(&mut connection, &emails, &batch).await.unwrap();
+    let again = soon(jobs::push_many(&mut connection, &emails, &batch)).await.unwrap();
+    let replaced: Vec<_> = first.into_iter().map(|outcome| PushOutcome::Replaced(outcome.id())).collect();
+    assert_eq!(again, replaced);
 }
 
 #[tokio::test]

@@ -31,7 +31,6 @@ mod priority;
 mod queue_name;
 mod schema;
 mod sql;
-mod tags;
 mod timestamp;
 mod trace_context;
 

@@ -48,9 +48,9 @@ pub fn filled(template: &str, table: &QueueTable) -> String {
 ///
 /// In READ COMMITTED, whatever the database's default is: else a claim fails with 40001 whenever somebody else claims at the
 /// same moment.
-pub const BEGIN_PINNED: &str = "begin isolation level read committed; set local enable_seqscan = off; set local enable_bitmapscan = off; \
-    set local enable_sort = off; set local jit = off";
+pub const BEGIN_PINNED: &str = "begin isolation level read committed; set local enable_seqscan = off; \
+    set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
 
 /// The same for every statement of a connection: what a worker's own connections run when they are opened.
-pub const PIN_PLANS: &str = "set default_transaction_isolation = 'read committed'; set enable_seqscan = off; set enable_bitmapscan = off; \
-    set enable_sort = off; set jit = off";
+pub const PIN_PLANS: &str = "set default_transaction_isolation = 'read committed'; set enable_seqscan = off; \
+    set enable_bitmapscan = off; set enable_sort = off; set jit = off";

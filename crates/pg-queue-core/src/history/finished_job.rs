@@ -8,7 +8,6 @@ use sqlx::{FromRow, Row, postgres::PgRow};
 use crate::{
     AttemptError, JobId, Priority, WorkerId,
     errors::{read_errors, read_object},
-    tags::Tags,
     timestamp::Timestamp,
 };
 
@@ -108,7 +107,7 @@ impl FromRow<'_, PgRow> for FinishedJob {
             keep_until: moment(12)?,
             worker: row.try_get::<Option<i64>, _>(13)?.map(WorkerId),
             unique_key: row.try_get(14)?,
-            tags: row.try_get::<Option<Tags>, _>(15)?.unwrap_or_default().0,
+            tags: row.try_get::<Option<_>, _>(15)?.unwrap_or_default(),
             metadata: read_object(row.try_get(16)?),
             errors: read_errors(row.try_get(17)?),
             output: row.try_get(18)?,

@@ -10,7 +10,6 @@ use crate::{
     LeaseToken, LeasedJobId, Priority, QueueError, QueueTable, RequestId, WorkerId,
     errors::read_object,
     sql,
-    tags::Tags,
     timestamp::{Timestamp, micros},
 };
 
@@ -61,8 +60,20 @@ pub enum TimeLimit {
 }
 
 /// As many columns as `claim.sql` returns.
-type Row =
-    (i64, i16, i16, i16, String, String, Timestamp, Timestamp, Option<Uuid>, Option<i64>, Option<Tags>, Option<String>);
+type Row = (
+    i64,
+    i16,
+    i16,
+    i16,
+    String,
+    String,
+    Timestamp,
+    Timestamp,
+    Option<Uuid>,
+    Option<i64>,
+    Option<Vec<String>>,
+    Option<String>,
+);
 
 /// Claims up to `limit` due jobs under `token`, those that run first first. `kinds` of `None` takes every kind.
 ///
@@ -114,7 +125,7 @@ fn claimed(row: Row, token: LeaseToken) -> ClaimedJob {
             Ok(0) | Err(_) => TimeLimit::Unlimited,
             Ok(millis) => TimeLimit::After(Duration::from_millis(millis)),
         }),
-        tags: tags.unwrap_or_default().0,
+        tags: tags.unwrap_or_default(),
         metadata: read_object(metadata.as_deref()),
     }
 }

@@ -7,8 +7,7 @@ use sqlx::{FromRow, PgExecutor, Row, postgres::PgRow};
 
 use super::{JobFilter, JobState};
 use crate::{
-    AttemptError, JobId, Priority, QueueError, QueueTable, WorkerId, errors::read_errors, sql, tags::Tags,
-    timestamp::Timestamp,
+    AttemptError, JobId, Priority, QueueError, QueueTable, WorkerId, errors::read_errors, sql, timestamp::Timestamp,
 };
 
 /// An unfinished job as it stands in its queue.
@@ -72,7 +71,7 @@ impl FromRow<'_, PgRow> for StoredJob {
             progress: row.try_get(12)?,
             progress_note: row.try_get(13)?,
             unique_key: row.try_get(14)?,
-            tags: row.try_get::<Option<Tags>, _>(15)?.unwrap_or_default().0,
+            tags: row.try_get::<Option<_>, _>(15)?.unwrap_or_default(),
             metadata: crate::errors::read_object(row.try_get(16)?),
             errors: read_errors(row.try_get(17)?),
         })

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use sqlx::{FromRow, Row, postgres::PgRow};
 
 use super::new_schedule::exclusive_key;
-use crate::{JobId, Missed, Priority, errors::read_object, jobs::TimeLimit, tags::Tags, timestamp::Timestamp};
+use crate::{JobId, Missed, Priority, errors::read_object, jobs::TimeLimit, timestamp::Timestamp};
 
 /// A schedule as it stands in the database.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl FromRow<'_, PgRow> for StoredSchedule {
                 Ok(0) | Err(_) => TimeLimit::Unlimited,
                 Ok(millis) => TimeLimit::After(Duration::from_millis(millis)),
             }),
-            tags: row.try_get::<Option<Tags>, _>(19)?.unwrap_or_default().0,
+            tags: row.try_get::<Option<_>, _>(19)?.unwrap_or_default(),
             metadata: read_object(row.try_get(20)?),
             payload: row.try_get(21)?,
             name,

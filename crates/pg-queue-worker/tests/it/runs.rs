@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use pg_queue_client::PgQueue;
-use pg_queue_core::{Job, JobFilter, Priority, QueueName};
+use pg_queue_core::{Job, Priority, QueueName};
 use pg_queue_worker::{Context, Handler, Outcome, Worker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
@@ -201,25 +201,5 @@ async fn a_handler_sees_its_job() {
     let worker = start(tasks().build(&db.queue, app).unwrap());
     assert_eq!(soon(seen.recv()).await, Some((1, 3, "task".to_owned(), id)));
     assert_eq!(soon(seen.recv()).await, Some((2, 3, "task".to_owned(), id)));
-    worker.stop().await;
-}
-
-/// The table takes them from whoever writes SQL. They must not stop what comes with them, or the other queues.
-#[tokio::test(flavor = "multi_thread")]
-async fn tags_that_nobody_can_read_stop_no_claim() {
-    let db = db().await;
-    db.execute("select pg_queue_push('work', 'task', '{\"n\": 1}', tags => '{{a,b},{c,d}}')").await;
-    db.execute("insert into queue_work (kind, payload, tags) values ('task', '{\"n\": 2}', '{null,e}')").await;
-    db.push(3).await;
-    assert_eq!(db.queue.queue.jobs(&work(), &JobFilter::default(), None, 10).await.unwrap().len(), 3);
-    let (sender, mut ran) = mpsc::unbounded_channel();
-    let app = App::new(move |n, ctx| {
-        sender.send((n, ctx.tags().join(" "))).unwrap();
-        async { Ok(Outcome::Complete) }
-    });
-    let worker = start(tasks().concurrency(1).build(&db.queue, app).unwrap());
-    for expected in [(1, ""), (2, "e"), (3, "")] {
-        assert_eq!(soon(ran.recv()).await, Some((expected.0, expected.1.to_owned())));
-    }
     worker.stop().await;
 }

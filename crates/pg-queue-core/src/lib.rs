@@ -16,6 +16,8 @@ pub mod migrate;
 pub mod queues;
 pub mod replies;
 pub mod schedules;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod topics;
 pub mod workers;
 

@@ -60,7 +60,7 @@ pub enum TimeLimit {
 }
 
 /// As many columns as `claim.sql` returns.
-type Row = (
+pub(crate) type ClaimedRow = (
     i64,
     i16,
     i16,
@@ -94,7 +94,7 @@ pub async fn claim(
         Claimant::Worker(id) => (Some(id.0), None),
         Claimant::HandDriven(lease) => (None, Some(micros(lease))),
     };
-    let mut rows: Vec<Row> = sqlx::query_as(sql::in_queue(include_str!("claim.sql"), table))
+    let mut rows: Vec<ClaimedRow> = sqlx::query_as(sql::in_queue(include_str!("claim.sql"), table))
         .bind(worker)
         .bind(token.0)
         .bind(lease)
@@ -107,7 +107,7 @@ pub async fn claim(
     Ok(rows.into_iter().map(|row| claimed(row, token)).collect())
 }
 
-fn claimed(row: Row, token: LeaseToken) -> ClaimedJob {
+pub(crate) fn claimed(row: ClaimedRow, token: LeaseToken) -> ClaimedJob {
     let (id, attempt, max_attempts, priority, kind, payload, run_at, created_at, request_id, timeout, tags, metadata) =
         row;
     // The table's constraints keep these in range; a table that was tampered with shall not stop the claim.

@@ -32,6 +32,8 @@ mod stats;
 mod unique;
 mod withdraw;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::claim::{ClaimedRow, claimed};
 pub use self::{
     acknowledged::{Acknowledged, Became},
     cancel::{Cancelling, cancel},

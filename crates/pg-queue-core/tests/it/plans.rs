@@ -1,6 +1,8 @@
 //! The plans of the hot statements, whatever the statistics say.
 
-use pg_queue_core::{BEGIN_PINNED, QueueTable};
+use std::time::Duration;
+
+use pg_queue_core::{BEGIN_PINNED, QueueTable, testing};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{Db, database, statement};
@@ -37,6 +39,7 @@ const BY_ID: &[Case] = &[
     ("jobs/get.sql", "bigint", "1"),
     ("jobs/extend.sql", "bigint, bigint, bigint", "1, 2, 3"),
     ("jobs/withdraw.sql", "bigint", "1"),
+    ("testing/take.sql", "bigint, bigint, bigint, smallint", "1, 2, 3, null"),
     ("jobs/find_unique.sql", "text[]", "'{k,l}'"),
     ("jobs/overwrite.sql", OVERWRITE, OVERWRITTEN),
 ];
@@ -140,4 +143,20 @@ async fn whatever_the_statistics_say_the_index_is_walked() {
     run("update queue_emails set lease_worker = 1, lease_token = 2; analyze queue_emails").await;
     assert_walks(&db, &queue, "full of running jobs").await;
     assert_by_id(&db, &queue, "full of running jobs").await;
+}
+
+/// The clock of tests reads a table, so that it cannot be inlined; and yet it is asked once for each walk.
+#[tokio::test]
+async fn with_a_clock_that_was_moved_the_index_is_walked_as_ever() {
+    let db = database().await;
+    let queue = db.queue("emails").await;
+    sqlx::raw_sql("alter table queue_emails set (autovacuum_enabled = off)").execute(&db.pool).await.unwrap();
+    testing::install_clock(&db.pool, &db.schema).await.unwrap();
+    assert_walks(&db, &queue, "new").await;
+    sqlx::raw_sql(FILL).execute(&db.pool).await.unwrap();
+    testing::advance_clock(&db.pool, &db.schema, Duration::from_secs(86_400)).await.unwrap();
+    assert_walks(&db, &queue, "full and never analysed").await;
+    sqlx::raw_sql("vacuum analyze queue_emails").execute(&db.pool).await.unwrap();
+    assert_walks(&db, &queue, "full and analysed").await;
+    assert_by_id(&db, &queue, "full and analysed").await;
 }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pg_queue_core::testing;
 use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr};
 
 use crate::support::{database, statement};
@@ -66,6 +67,8 @@ async fn every_statement_prepares() {
     let db = database().await;
     let queue = db.queue("emails").await;
     let mut connection = db.connect().await;
+    // Some are about the clock of tests.
+    testing::install_clock(&mut connection, &db.schema).await.unwrap();
     let source = root().join("src");
     let mut prepared = 0;
     for file in files(&source, "sql") {

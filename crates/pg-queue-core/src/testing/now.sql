@@ -1,0 +1,3 @@
+-- The time that the jobs' clock shows.
+-- parameters: none    rows: one
+select {now}

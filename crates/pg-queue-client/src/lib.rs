@@ -18,6 +18,8 @@ mod request_response;
 #[cfg(feature = "cron")]
 mod schedules;
 mod shared;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "cron")]
 pub use self::schedules::{

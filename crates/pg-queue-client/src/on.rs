@@ -22,6 +22,12 @@ impl<'c> On<'c> {
     pub(crate) fn new(shared: Arc<Shared>, connection: &'c mut PgConnection) -> Self {
         Self { shared, connection }
     }
+
+    /// The connection and the schema, for a look.
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_parts(self) -> (&'c mut PgConnection, pg_queue_core::Schema) {
+        (self.connection, self.shared.schema.clone())
+    }
 }
 
 impl<'c> Enqueuer for On<'c> {

@@ -2,9 +2,11 @@
 
 mod ack;
 mod cache;
+mod clock;
 mod connecting;
 mod credentials;
 mod enqueue;
+mod enqueued;
 mod half_open;
 mod history;
 mod listener;

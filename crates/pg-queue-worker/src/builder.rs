@@ -31,7 +31,7 @@ use crate::{
 pub struct Worker<S> {
     pub(crate) queue: PgQueue,
     pub(crate) state: Arc<S>,
-    pub(crate) registry: Registry<S>,
+    pub(crate) registry: Arc<Registry<S>>,
     pub(crate) queues: Vec<QueueOptions>,
     pub(crate) middleware: Vec<Arc<dyn Middleware>>,
     pub(crate) teller: Teller,
@@ -211,7 +211,7 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
         Ok(Worker {
             queue: queue.clone(),
             state: Arc::new(state),
-            registry,
+            registry: Arc::new(registry),
             queues,
             middleware: self.middleware,
             teller: Teller::default(),

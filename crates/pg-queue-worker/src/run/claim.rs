@@ -1,9 +1,6 @@
 //! Claiming jobs for free slots.
 
-use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use pg_queue_core::{
     Backoff, LeaseToken, QueueError,
@@ -26,8 +23,6 @@ use super::{
     trouble::{Fails, Trouble},
     wake::Idle,
 };
-use crate::job_info::Attempt;
-
 /// How many jobs one claim takes at most. Beyond some hundred a claim gains nothing more.
 const BATCH: usize = 200;
 
@@ -279,26 +274,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     fn begin(&self, lane: usize, job: ClaimedJob, slot: Option<OwnedSemaphorePermit>, generation: &Generation) {
         let shared = &self.shared;
         let membership = generation.join();
-        let keep = shared.registry.get(&job.kind).and_then(|entry| entry.keep);
-        let attempt = Arc::new(Attempt {
-            queue: shared.queue.clone(),
-            table: shared.lanes[lane].table.clone(),
-            lane,
-            id: job.id,
-            kind: job.kind,
-            max_attempts: job.max_attempts,
-            priority: job.priority,
-            run_at: job.run_at,
-            created_at: job.created_at,
-            request_id: job.request_id,
-            tags: job.tags,
-            metadata: job.metadata,
-            cancelled: membership.cancel.clone(),
-            completed_in: AtomicBool::new(false),
-            keep: keep.or_else(|| shared.lanes[lane].keep_completed()),
-            left: Mutex::default(),
-            board: Arc::clone(&shared.board),
-        });
+        let (attempt, given) = shared.attempt(lane, job, membership.cancel.clone());
         let may_begin = !shared.closing.is_cancelled() && !generation.is_over() && self.life.borrow().in_contact;
         let Some(slot) = slot.filter(|_| may_begin) else {
             shared.leases.add(&attempt);
@@ -306,7 +282,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         };
         shared.leases.add_running(&attempt, &membership);
         let place = shared.lanes[lane].enter();
-        let start = execute::Start { attempt, payload: job.payload, timeout: job.timeout, membership, slot, place };
+        let start = execute::Start { attempt, given, membership, slot, place };
         shared.handlers.spawn(execute::run(Arc::clone(shared), start, self.acks.clone()));
     }
 

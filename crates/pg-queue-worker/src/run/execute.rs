@@ -3,19 +3,20 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use pg_queue_core::{
     LeasedJobId,
-    jobs::{Ending, TimeLimit},
+    jobs::{ClaimedJob, Ending, TimeLimit},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
@@ -32,11 +33,43 @@ use crate::{
 /// An attempt that is about to be made.
 pub(super) struct Start {
     pub(super) attempt: Arc<Attempt>,
-    pub(super) payload: String,
-    pub(super) timeout: Option<TimeLimit>,
+    pub(super) given: Given,
     pub(super) membership: Membership,
     pub(super) slot: OwnedSemaphorePermit,
     pub(super) place: Place,
+}
+
+/// What an attempt is given.
+pub(super) struct Given {
+    payload: String,
+    timeout: Option<TimeLimit>,
+}
+
+impl<S> Shared<S> {
+    /// What a claimed job is to its handler, and to whoever acknowledges its end.
+    pub(super) fn attempt(&self, lane: usize, job: ClaimedJob, cancelled: CancellationToken) -> (Arc<Attempt>, Given) {
+        let keep = self.registry.get(&job.kind).and_then(|entry| entry.keep);
+        let attempt = Attempt {
+            queue: self.queue.clone(),
+            table: self.lanes[lane].table.clone(),
+            lane,
+            id: job.id,
+            kind: job.kind,
+            max_attempts: job.max_attempts,
+            priority: job.priority,
+            run_at: job.run_at,
+            created_at: job.created_at,
+            request_id: job.request_id,
+            tags: job.tags,
+            metadata: job.metadata,
+            cancelled,
+            completed_in: AtomicBool::new(false),
+            keep: keep.or_else(|| self.lanes[lane].keep_completed()),
+            left: Mutex::default(),
+            board: Arc::clone(&self.board),
+        };
+        (Arc::new(attempt), Given { payload: job.payload, timeout: job.timeout })
+    }
 }
 
 /// Runs an attempt and acknowledges it. The slot is free again when the handler has ended.
@@ -45,7 +78,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
     start: Start,
     acks: mpsc::UnboundedSender<Ack>,
 ) {
-    let Start { attempt, payload, timeout, membership, slot, place } = start;
+    let Start { attempt, given, membership, slot, place } = start;
     let span = tracing::info_span!(
         "job",
         id = %attempt.id,
@@ -58,7 +91,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
     let mut promise = Promise { shared: Arc::clone(&shared), acks, attempt, began: None, verdict: None };
     if !membership.cancel.is_cancelled() {
         promise.began = Some(Instant::now());
-        promise.verdict = Some(verdict(&shared, job, &payload, timeout, &membership).instrument(span).await);
+        promise.verdict = Some(verdict(&shared, job, &given, &membership).instrument(span).await);
     } else {
         // Its generation has ended before its turn came: nothing has happened that could count as an attempt.
         promise.verdict = Some(Verdict::RELEASE);
@@ -92,8 +125,7 @@ impl<S> Drop for Promise<S> {
 async fn verdict<S: Send + Sync + 'static>(
     shared: &Shared<S>,
     job: JobInfo,
-    payload: &str,
-    timeout: Option<TimeLimit>,
+    given: &Given,
     membership: &Membership,
 ) -> Verdict {
     let attempt = Arc::clone(&job.0);
@@ -103,13 +135,13 @@ async fn verdict<S: Send + Sync + 'static>(
         return Verdict::RELEASE;
     };
     shared.teller.tell(|| Event::Started(EventJob::new(attempt.id, attempt.table.queue(), &attempt.kind)));
-    let timeout = match timeout {
+    let timeout = match given.timeout {
         None => entry.timeout,
         Some(TimeLimit::Unlimited) => None,
         Some(TimeLimit::After(limit)) => Some(limit),
     };
     let ctx = Context::new(Arc::clone(&shared.state), job.clone());
-    let handler: Handling<'_> = Box::pin(handle(entry, payload, ctx));
+    let handler: Handling<'_> = Box::pin(handle(entry, &given.payload, ctx));
     let handler = Next::new(&job, &shared.middleware, handler).run();
     let ended = supervise(handler, timeout, shared.settings.cancel_grace, membership).await;
     match judge(entry, attempt.id, ended) {

@@ -85,7 +85,7 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Lif
 /// Asks the database about the leases of all running handlers. Drops those whose lease is gone: after the connection was lost
 /// the server may be another one, which never heard of the last claims. Asks those to end whose jobs somebody wants cancelled,
 /// in case the notification was lost.
-async fn verify<S>(shared: &Shared<S>) {
+pub(super) async fn verify<S>(shared: &Shared<S>) {
     for lane in 0..shared.lanes.len() {
         for asked in shared.leases.running(lane).chunks(BATCH as usize) {
             verify_some(shared, lane, asked).await;
@@ -112,18 +112,7 @@ pub(super) async fn verify_some<S>(shared: &Shared<S>, lane: usize, asked: &[Lea
 /// Takes jobs that no live worker can run out of the claims' way, and puts back those that this worker can.
 async fn park<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
     let kinds = &shared.kinds;
-    let mut back = 0;
-    for _ in 0..PARKING {
-        let unpark = async |connection: &mut PoolConnection<Postgres>| {
-            jobs::unpark(&mut **connection, table, Some(kinds), BATCH).await
-        };
-        let unparked = shared.control.run(unpark).await?;
-        back += unparked;
-        if unparked == 0 {
-            break;
-        }
-        shared.look.notify_one();
-    }
+    let back = unpark(shared, table).await?;
     let mut aside = 0;
     for _ in 0..PARKING {
         let park =
@@ -140,7 +129,24 @@ async fn park<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueErro
     Ok(())
 }
 
-async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[WorkerId]) -> Result<(), QueueError> {
+/// Puts back what was parked and this worker can run. Answers how many jobs.
+pub(super) async fn unpark<S>(shared: &Shared<S>, table: &QueueTable) -> Result<usize, QueueError> {
+    let mut back = 0;
+    for _ in 0..PARKING {
+        let unpark = async |connection: &mut PoolConnection<Postgres>| {
+            jobs::unpark(&mut **connection, table, Some(&shared.kinds), BATCH).await
+        };
+        let unparked = shared.control.run(unpark).await?;
+        back += unparked;
+        if unparked == 0 {
+            break;
+        }
+        shared.look.notify_one();
+    }
+    Ok(back)
+}
+
+pub(super) async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[WorkerId]) -> Result<(), QueueError> {
     loop {
         let rescued =
             shared.control.run(async |connection| jobs::rescue(&mut **connection, table, dead, BATCH).await).await?;
@@ -156,7 +162,7 @@ async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[WorkerId]) ->
     }
 }
 
-async fn expired<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
+pub(super) async fn expired<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
     loop {
         let discard = async |connection: &mut PoolConnection<Postgres>| {
             jobs::discard_expired(&mut **connection, table, BATCH).await

@@ -44,7 +44,7 @@ use crate::{Middleware, QueueOptions, Worker, WorkerHandle, builder::Settings, e
 struct Shared<S> {
     queue: PgQueue,
     state: Arc<S>,
-    registry: Registry<S>,
+    registry: Arc<Registry<S>>,
     /// The kinds of the registry.
     kinds: Vec<String>,
     middleware: Vec<Arc<dyn Middleware>>,
@@ -112,7 +112,31 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// At the start: the database cannot be reached, migrations or a queue are missing. Later only if a part of the worker
     /// has ended by a mistake of its own ([`RunError::Ended`]).
     pub async fn run_until<F: Future>(self, signal: F) -> Result<Summary, RunError> {
-        let Self { queue, state, registry, queues, middleware, teller, handle, settings } = self;
+        let (shared, registration) = Shared::of(self).await?;
+        let began = clock::now();
+        shared.register(&registration).await?;
+        let shared = Arc::new(shared);
+        let (closing, hurry) = (shared.closing.clone(), shared.hurry.clone());
+        // If this future is dropped, everything that it started ends: no claims, handlers dropped, jobs given back.
+        let _ends = hurry.drop_guard();
+        signals::refresh(&shared).await;
+        tracing::info!(worker = %registration.id, queues = ?registration.queues, "worker starts");
+        let mut parts = tokio::spawn(Parts::start(shared, registration, began).run());
+        let ended = tokio::select! {
+            ended = &mut parts => ended,
+            _ = signal => {
+                closing.cancel();
+                parts.await
+            }
+        };
+        ended.unwrap_or(Err(RunError::Ended("supervisor")))
+    }
+}
+
+impl<S: Send + Sync + 'static> Shared<S> {
+    /// Looks whether everything is there that the worker needs, and puts together what its tasks share.
+    async fn of(worker: Worker<S>) -> Result<(Self, Registration), RunError> {
+        let Worker { queue, state, registry, queues, middleware, teller, handle, settings } = worker;
         queue.check().await?;
         let control = Control::new(&queue);
         let look = Arc::<Notify>::default();
@@ -131,13 +155,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
             kinds: registry.kinds(),
             beat_interval: settings.beat_interval,
         };
-        let mut connection = control.acquire().await?;
-        let began = clock::now();
-        workers::register(&mut *connection, queue.schema(), &registration).await?;
-        drop(connection);
-
         let WorkerHandle { closing, hurry } = handle;
-        let shared = Arc::new(Shared {
+        let shared = Self {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
             queue,
             state,
@@ -156,22 +175,16 @@ impl<S: Send + Sync + 'static> Worker<S> {
             schedules: Notify::new(),
             board: Arc::default(),
             handlers: TaskTracker::new(),
-            closing: closing.clone(),
-            hurry: hurry.clone(),
-        });
-        // If this future is dropped, everything that it started ends: no claims, handlers dropped, jobs given back.
-        let _ends = hurry.drop_guard();
-        signals::refresh(&shared).await;
-        tracing::info!(worker = %registration.id, queues = ?registration.queues, "worker starts");
-        let mut parts = tokio::spawn(Parts::start(shared, registration, began).run());
-        let ended = tokio::select! {
-            ended = &mut parts => ended,
-            _ = signal => {
-                closing.cancel();
-                parts.await
-            }
+            closing,
+            hurry,
         };
-        ended.unwrap_or(Err(RunError::Ended("supervisor")))
+        Ok((shared, registration))
+    }
+
+    /// Enters the worker into the table of workers.
+    async fn register(&self, registration: &Registration) -> Result<(), DatabaseError> {
+        let mut connection = self.control.acquire().await?;
+        workers::register(&mut *connection, self.queue.schema(), registration).await
     }
 }
 

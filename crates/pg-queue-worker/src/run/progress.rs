@@ -41,17 +41,22 @@ impl ProgressBoard {
 pub(super) async fn run<S>(shared: Arc<Shared<S>>) {
     loop {
         shared.board.rung.notified().await;
-        let mut by_lane: HashMap<usize, Vec<(LeasedJobId, Progress)>> = HashMap::new();
-        for ((lane, id), progress) in shared.board.take() {
-            by_lane.entry(lane).or_default().push((id, progress));
-        }
-        for (lane, said) in by_lane {
-            let table = &shared.lanes[lane].table;
-            let told = shared.control.run(async |connection| jobs::progress(&mut **connection, table, &said).await);
-            if let Err(error) = told.await {
-                tracing::debug!(queue = %table.queue(), %error, "the progress of jobs was not told");
-            }
-        }
+        tell(&shared).await;
         sleep(PAUSE).await;
+    }
+}
+
+/// Tells what was said since the last time.
+async fn tell<S>(shared: &Shared<S>) {
+    let mut by_lane: HashMap<usize, Vec<(LeasedJobId, Progress)>> = HashMap::new();
+    for ((lane, id), progress) in shared.board.take() {
+        by_lane.entry(lane).or_default().push((id, progress));
+    }
+    for (lane, said) in by_lane {
+        let table = &shared.lanes[lane].table;
+        let told = shared.control.run(async |connection| jobs::progress(&mut **connection, table, &said).await);
+        if let Err(error) = told.await {
+            tracing::debug!(queue = %table.queue(), %error, "the progress of jobs was not told");
+        }
     }
 }

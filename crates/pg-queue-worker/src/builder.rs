@@ -60,6 +60,21 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self.teller.listen()
     }
 
+    /// The same once more, with all that it shares.
+    #[cfg(feature = "testing")]
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            state: Arc::clone(&self.state),
+            registry: Arc::clone(&self.registry),
+            queues: self.queues.clone(),
+            middleware: self.middleware.clone(),
+            teller: self.teller.clone(),
+            handle: self.handle.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
     /// A handle that shuts the worker down from elsewhere, in order or in a hurry.
     #[must_use]
     pub fn handle(&self) -> WorkerHandle {

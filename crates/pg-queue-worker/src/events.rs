@@ -82,6 +82,24 @@ pub enum Event {
     Lagged(u64),
 }
 
+#[cfg(feature = "testing")]
+impl Event {
+    /// The one job that it is about.
+    pub(crate) fn job(&self) -> Option<&EventJob> {
+        match self {
+            Self::Started(job)
+            | Self::Completed { job, .. }
+            | Self::Retried { job, .. }
+            | Self::Discarded { job, .. }
+            | Self::Cancelled { job, .. }
+            | Self::Snoozed { job, .. }
+            | Self::Released(job)
+            | Self::LeaseLost(job) => Some(job),
+            Self::Rescued { .. } | Self::OutOfContact | Self::InContact | Self::DeclaredDead | Self::Lagged(_) => None,
+        }
+    }
+}
+
 /// A job that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -131,6 +149,12 @@ impl Default for Teller {
 impl Teller {
     pub(crate) fn listen(&self) -> Events {
         Events(BroadcastStream::new(self.0.subscribe()))
+    }
+
+    /// The same, for who takes them as they are told.
+    #[cfg(feature = "testing")]
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.0.subscribe()
     }
 
     /// Tells an event, which is put together only if somebody listens.

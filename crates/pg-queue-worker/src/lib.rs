@@ -13,6 +13,8 @@ mod middleware;
 mod queue_options;
 mod registry;
 mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use self::{
     builder::{BuildError, Worker, WorkerBuilder},

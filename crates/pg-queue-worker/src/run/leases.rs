@@ -52,6 +52,12 @@ impl Leases {
         self.lock().len()
     }
 
+    /// All of them, with which of the worker's queues each is of.
+    #[cfg(feature = "testing")]
+    pub(super) fn all(&self) -> Vec<(usize, LeasedJobId)> {
+        self.lock().iter().map(|(id, claimed)| (claimed.lane, *id)).collect()
+    }
+
     pub(super) fn tokens(&self) -> Vec<LeaseToken> {
         self.lock().keys().map(|id| id.token()).collect::<HashSet<_>>().into_iter().collect()
     }

@@ -9,6 +9,8 @@ mod cron;
 mod execute;
 mod generation;
 mod heart;
+#[cfg(feature = "testing")]
+mod inline;
 mod lane;
 mod leases;
 mod maintain;
@@ -35,6 +37,8 @@ use pg_queue_core::{
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "testing")]
+pub(crate) use self::inline::Inline;
 pub(crate) use self::progress::ProgressBoard;
 pub use self::summary::Summary;
 use self::{control::Control, generation::Generations, lane::Lane, leases::Leases, parts::Parts, summary::Counters};

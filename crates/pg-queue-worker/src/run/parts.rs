@@ -27,7 +27,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long closing the worker's connections may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often to look whether the parts of the worker are there.
 const LOOK_AFTER_PARTS: Duration = Duration::from_secs(1);
@@ -156,7 +156,7 @@ async fn broken(
 
 impl<S> Shared<S> {
     /// Takes the worker out of the table of workers; or marks it dead, so that others take what it may still hold.
-    async fn sign_off(&self, id: WorkerId, clean: bool) {
+    pub(super) async fn sign_off(&self, id: WorkerId, clean: bool) {
         let schema = self.queue.schema();
         let signed_off = async {
             let mut connection = self.control.acquire().await?;

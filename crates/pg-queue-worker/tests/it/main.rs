@@ -1,13 +1,16 @@
 //! pg-queue-worker against a real PostgreSQL: one binary, so that one server serves all tests; one module a subject.
 
 mod acks;
+mod beside;
 mod builds;
 mod cancels;
 mod clocks;
+mod clock;
 mod completes;
 mod cron;
 #[cfg(unix)]
 mod death;
+mod drain;
 mod ends;
 mod fences;
 mod lanes;
@@ -19,6 +22,7 @@ mod parks;
 #[cfg(unix)]
 mod process;
 mod restarts;
+mod run_job;
 mod runs;
 mod shutdown;
 mod slots;

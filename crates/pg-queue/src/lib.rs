@@ -36,8 +36,12 @@
 //! - [`migrate`] brings a database up to date; [`migrations`] has the parts of it.
 //!
 //! Without the default feature `worker`, this crate enqueues, and compiles no worker. The feature `cron`, which that one brings
-//! along, has schedules: the field `schedules` of [`PgQueue`].
+//! along, has schedules: the field `schedules` of [`PgQueue`]. With the feature `testing`, which belongs among the
+//! `dev-dependencies`, there is a module of that name for an application's own tests.
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 /// The name under which the project first promised [`PgQueue`].
 pub use pg_queue_client::PgQueue as PgQueueManager;

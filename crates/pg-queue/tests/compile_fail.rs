@@ -10,4 +10,5 @@ fn mistakes_are_reported_once_where_they_are() {
     cases.compile_fail("tests/ui/derive/*.rs");
     cases.compile_fail("tests/ui/queue/*.rs");
     cases.compile_fail("tests/ui/worker/*.rs");
+    cases.compile_fail("tests/ui/testing/*.rs");
 }

@@ -3,8 +3,8 @@
 mod cache;
 mod cancel;
 mod claim;
-mod crash;
 mod clock;
+mod crash;
 mod enqueue;
 mod failures;
 mod history;

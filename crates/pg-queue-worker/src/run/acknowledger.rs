@@ -105,12 +105,13 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
 /// Tells one acknowledgement at once, for who waits for that; again and again while its row is locked, or it is refused.
 #[cfg(feature = "testing")]
 pub(super) async fn settle<S>(shared: &Shared<S>, ack: Ack) -> Result<(), QueueError> {
-    let (lane, verb) = (ack.attempt.lane, ack.verdict.verb());
     let mut pending = vec![Pending { ack, uncertain: false, tries: 0, not_before: Instant::now() }];
     loop {
         let mut kept = Vec::new();
-        if let Some(away) = tell_group(shared, Group { lane, verb, pending }, &mut kept).await {
-            return Err(away);
+        for group in grouped(pending) {
+            if let Some(away) = tell_group(shared, group, &mut kept).await {
+                return Err(away);
+            }
         }
         let Some(next) = kept.iter().map(|pending| pending.not_before).min() else { return Ok(()) };
         tokio::time::sleep_until(next).await;

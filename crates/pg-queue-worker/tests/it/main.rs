@@ -5,7 +5,6 @@ mod beside;
 mod builds;
 mod cancels;
 mod clocks;
-mod clock;
 mod completes;
 mod cron;
 #[cfg(unix)]
@@ -16,6 +15,7 @@ mod fences;
 mod lanes;
 mod life;
 mod middleware;
+mod moved_clock;
 mod outage;
 mod outputs;
 mod parks;

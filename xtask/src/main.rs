@@ -3,8 +3,12 @@
 
 mod database;
 mod demo;
+mod interrupt;
+mod lifeline;
 mod migrate;
+mod numbers;
 mod postgres;
+mod process;
 mod report;
 mod test;
 mod tidy;

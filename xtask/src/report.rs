@@ -1,6 +1,32 @@
-//! How errors reach the user: with their causes, and without passwords.
+//! How outcomes and errors reach the user: the latter with their causes, and without passwords.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+
+/// Prints what came of a long work: to stdout or, with the same as an object of JSON, to stderr, so that stdout has
+/// nothing but the object. Then what is wrong with it.
+pub(crate) fn outcome(text: &str, json: Option<&str>, failures: &[String]) -> Result<()> {
+    let printed = match json {
+        Some(object) => {
+            eprintln!("{text}");
+            writeln!(io::stdout(), "{object}")
+        }
+        None => writeln!(io::stdout(), "{text}"),
+    };
+    match printed {
+        // `| head` has seen enough; what counts is the exit status.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        printed => printed.context("the outcome could not be written")?,
+    }
+    for failure in failures {
+        eprintln!("error: {failure}");
+    }
+    Ok(())
+}
 
 /// Prints why a command failed.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
@@ -64,9 +90,7 @@ pub(crate) fn without_passwords(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context;
-
-    use super::{with_causes, without_passwords};
+    use super::{Context, with_causes, without_passwords};
 
     #[test]
     fn passwords_are_not_shown() {

@@ -27,7 +27,7 @@ use pg_queue_embedded::{Database, Server, Settings};
 
 use self::tree::Tree;
 pub(crate) use self::worker::run as run_worker;
-use crate::database;
+use crate::{database, interrupt::interrupted};
 
 const NOTES: &str = "\
 What it does: every file of a source tree becomes a job; two worker processes run them, and each
@@ -86,29 +86,4 @@ async fn on_server(args: &Args, tree: &Tree, server: &Server) -> Result<ExitCode
             Ok(ExitCode::from(130))
         }
     }
-}
-
-/// Resolves at Ctrl-C, or when somebody asks the process to end in another way.
-#[cfg(unix)]
-fn interrupted() -> Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
-        .into_iter()
-        .map(signal)
-        .collect::<Result<Vec<_>, _>>()
-        .context("signals cannot be handled")?;
-    Ok(std::future::poll_fn(move |context| {
-        let any = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
-        if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    }))
-}
-
-#[cfg(not(unix))]
-fn interrupted() -> Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without a handler, Ctrl-C ends the process, and the workers see the end of their standard input.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
 }

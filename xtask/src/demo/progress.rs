@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pg_queue::{Listener, PgQueue, RecvError};
 use serde::{Deserialize, Serialize};
 
-use super::report::thousands;
+use crate::numbers::thousands;
 
 pub(super) const CHANNEL: &str = "demo_progress";
 

@@ -1,13 +1,15 @@
 //! What the user is told at the end, and whether it is good.
 
-use std::io::{self, Write};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use super::{
     probes,
     run::{Outcome, SURVIVOR, VICTIM},
+};
+use crate::{
+    numbers::{rounded, thousands},
+    report,
 };
 
 const NEXT: &str = "\
@@ -131,51 +133,18 @@ impl Outcome {
     }
 }
 
-/// Prints the outcome: to stdout, or with `json` to stderr, so that stdout has nothing but the object.
+/// Prints the outcome, and what is wrong with it.
 pub(super) fn print(outcome: &Outcome, json: bool) -> Result<()> {
-    let text = outcome.text();
-    let printed = if json {
-        eprintln!("{text}");
-        let object = serde_json::to_string(&outcome.json())?;
-        writeln!(io::stdout(), "{object}")
-    } else {
-        writeln!(io::stdout(), "{text}")
-    };
-    match printed {
-        // `| head` has seen enough; what counts is the exit status.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        printed => printed.context("the outcome could not be written")?,
-    }
-    for failure in outcome.failures() {
-        eprintln!("error: {failure}");
-    }
-    Ok(())
-}
-
-/// 1234567 as 1,234,567.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let from_the_end = |at: usize| digits.len() - at;
-    let separated = digits.char_indices().map(|(at, digit)| match from_the_end(at) {
-        place if at > 0 && place % 3 == 0 => format!(",{digit}"),
-        _ => digit.to_string(),
-    });
-    separated.collect()
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
+    let object = json.then(|| serde_json::to_string(&outcome.json())).transpose()?;
+    report::outcome(&outcome.text(), object.as_deref(), &outcome.failures())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{
-            counts::Counts,
-            probes::Pickup,
-            run::{Death, Outcome},
-        },
-        thousands,
+    use super::super::{
+        counts::Counts,
+        probes::Pickup,
+        run::{Death, Outcome},
     };
 
     fn outcome(change: impl FnOnce(&mut Counts)) -> Outcome {
@@ -216,10 +185,5 @@ mod tests {
              \"rescued\":4,\"elapsed_s\":6.0,\"jobs_per_s\":50.0,\"pickup_p50_ms\":1.235,\"pickup_p99_ms\":2.0}"
         );
         Ok(())
-    }
-
-    #[test]
-    fn thousands_are_told_apart() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use pg_queue::PgQueue;
 use serde::{Deserialize, Serialize};
 
-use super::report::thousands;
+use crate::numbers::thousands;
 
 /// The files of a directory taken together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use ignore::{DirEntry, WalkBuilder};
 use serde::{Deserialize, Serialize};
 
-use super::{built_from, report::thousands};
-use crate::workspace;
+use super::built_from;
+use crate::{numbers::thousands, workspace};
 
 /// The files to index, and where they are from.
 #[derive(Debug)]

@@ -1,14 +1,11 @@
 //! A worker process of the demo: `xtask demo-worker`, started by `xtask demo`.
 
 use std::{
-    env,
-    io::{self, Read},
     process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    thread,
     time::Duration,
 };
 
@@ -25,8 +22,9 @@ use super::{
     jobs::{IndexFile, Indexer, Probe},
     progress, questions,
 };
+use crate::lifeline;
 
-/// How a worker process learns what to do: a variable is not for everybody to read, as an argument is.
+/// How a worker process learns what to do.
 pub(super) const SETTINGS: &str = "PG_QUEUE_DEMO_WORKER";
 
 /// What a worker process is told. The URL may hold a password: nothing prints this.
@@ -56,9 +54,7 @@ const PUBLISH: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() -> Result<ExitCode> {
-    let settings = env::var(SETTINGS).context("this is a part of `cargo xtask demo`, which starts it")?;
-    // The error would quote what it could not read.
-    let settings = serde_json::from_str(&settings).map_err(|_| anyhow::anyhow!("{SETTINGS} cannot be read"))?;
+    let settings = lifeline::settings(SETTINGS, "cargo xtask demo")?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work(settings));
     runtime.shutdown_background();
@@ -80,7 +76,7 @@ async fn work(settings: WorkerSettings) -> Result<()> {
     let ending = AtomicBool::new(false);
     let (parent_gone, hurry) = oneshot::channel();
     let signal = async {
-        end_of_input().await;
+        lifeline::cut().await;
         ending.store(true, Relaxed);
         // Nobody waits for it any more once the worker has ended.
         let _ = parent_gone.send(());
@@ -93,19 +89,6 @@ async fn work(settings: WorkerSettings) -> Result<()> {
         never = publish(&mgr, &indexer) => match never {},
         () = async { let _ = hurry.await; sleep(GRACE).await } => Ok(()),
     }
-}
-
-/// Resolves at the end of the standard input, whose other end is the demo's: however that ends, its workers do, too.
-async fn end_of_input() {
-    let (ended, end) = oneshot::channel();
-    // Not a task: a runtime waits for tasks that block.
-    thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        let mut ignored = [0; 64];
-        while matches!(input.read(&mut ignored), Ok(1..)) {}
-        let _ = ended.send(());
-    });
-    let _ = end.await;
 }
 
 /// Publishes the progress of this process for as long as it is polled.

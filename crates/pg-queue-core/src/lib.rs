@@ -15,6 +15,8 @@ pub mod jobs;
 pub mod migrate;
 pub mod queues;
 pub mod replies;
+#[cfg(pg_queue_sabotage)]
+pub mod sabotage;
 pub mod schedules;
 #[cfg(feature = "testing")]
 pub mod testing;

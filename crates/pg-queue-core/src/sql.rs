@@ -28,6 +28,8 @@ pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
 /// Fills `{queue}` with the queue's table and `{queue_name}` with its name (bare, for use inside string literals), and what
 /// [`in_schema`] fills.
 pub(crate) fn in_queue(template: &str, table: &QueueTable) -> Statement {
+    #[cfg(pg_queue_sabotage)]
+    let template = &*crate::sabotage::edited(template);
     let leaf = format!("\"{}\".\"queue_{}\"", table.schema, table.queue);
     in_schema(&template.replace("{queue}", &leaf).replace("{queue_name}", table.queue.as_str()), &table.schema)
 }

@@ -76,6 +76,11 @@ pub use pg_queue_worker::{
     Panicked, QueueOptions, RunError, Summary, TransactionHandler, Worker, WorkerBuilder, WorkerHandle,
 };
 
+/// Not for applications: see `cargo xtask chaos --without`.
+#[cfg(pg_queue_sabotage)]
+#[doc(hidden)]
+pub use pg_queue_core::sabotage;
+
 /// What the README promises works when pasted.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -259,6 +259,10 @@ impl Beating {
 
     /// Ends the handlers before others may run their jobs.
     async fn fence(&self) {
+        #[cfg(pg_queue_sabotage)]
+        if pg_queue_core::sabotage::is_out(pg_queue_core::sabotage::Safeguard::SelfFence) {
+            return;
+        }
         let mut cancelled = false;
         loop {
             sleep((self.interval / 50).min(Duration::from_millis(100))).await;

@@ -147,6 +147,10 @@ pub(super) async fn unpark<S>(shared: &Shared<S>, table: &QueueTable) -> Result<
 }
 
 pub(super) async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[WorkerId]) -> Result<(), QueueError> {
+    #[cfg(pg_queue_sabotage)]
+    if pg_queue_core::sabotage::is_out(pg_queue_core::sabotage::Safeguard::Rescue) {
+        return Ok(());
+    }
     loop {
         let rescued =
             shared.control.run(async |connection| jobs::rescue(&mut **connection, table, dead, BATCH).await).await?;

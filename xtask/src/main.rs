@@ -1,6 +1,9 @@
 //! The project's own commands: `cargo xtask --help`.
 #![forbid(unsafe_code)]
 
+// It stops processes, and connects them by sockets of Unix.
+#[cfg(unix)]
+mod chaos;
 mod database;
 mod demo;
 mod interrupt;
@@ -21,6 +24,7 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask demo                               all of it at work, and a crash in the middle
+  cargo xtask chaos                              workers that are killed, stopped and cut off, and what came of it
   cargo xtask test                               all tests, on a private PostgreSQL
   cargo xtask test --pg 14 -- -p pg-queue-core   one crate's tests, on PostgreSQL 14
   cargo xtask migrate status                     what the database in DATABASE_URL has and lacks
@@ -37,6 +41,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(unix)]
+    Chaos(chaos::Args),
+    /// A worker process of the chaos, which starts it
+    #[cfg(unix)]
+    #[command(hide = true)]
+    ChaosWorker,
     Demo(demo::Args),
     /// A worker process of the demo, which starts it
     #[command(hide = true)]
@@ -53,6 +63,10 @@ fn main() -> ExitCode {
         Err(error) => return report::usage(&error),
     };
     let done = match command {
+        #[cfg(unix)]
+        Command::Chaos(args) => chaos::run(&args),
+        #[cfg(unix)]
+        Command::ChaosWorker => chaos::run_worker(),
         Command::Demo(args) => demo::run(&args),
         Command::DemoWorker => demo::run_worker(),
         Command::Migrate(args) => migrate::run(args),

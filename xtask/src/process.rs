@@ -47,6 +47,17 @@ impl Process {
         &self.name
     }
 
+    /// Its number, while it has not ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Says how it ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<String> {
+        let ended = self.child.try_wait().ok().flatten();
+        ended.map(|status| format!("{} ended too early: {status}", self.name))
+    }
+
     /// The next line of its standard output; `None` at its end.
     pub(crate) async fn line(&mut self) -> Result<Option<String>> {
         Ok(self.output.next_line().await?)

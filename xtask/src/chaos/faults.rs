@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use pg_queue_embedded::{Halt, Server};
 use sqlx::PgPool;
 use tokio::{
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep_until},
 };
 
@@ -85,41 +85,86 @@ pub(super) struct Stage<'a> {
     pub(super) pool: &'a PgPool,
 }
 
+/// Something that is over at a given time.
+type End = (Instant, Kind, usize);
+
 impl Stage<'_> {
     /// Carries a plan out that began at this moment. `note` hears of all that was done until now.
+    ///
+    /// A server may take its time to come back. Until then nothing new happens, and everything that follows is put off by as
+    /// much; but whatever has begun is over when it should be.
     pub(super) async fn carry_out(&mut self, plan: &[Step], began: Instant, note: impl Fn(&Faults)) -> Result<Faults> {
         let mut faults = Faults::default();
-        // Whatever takes long, as the start of a server may, puts all else off: what is planned between two deeds stays so.
+        let mut ends: Vec<End> = Vec::new();
         let mut late = Duration::ZERO;
-        for step in plan {
-            sleep_until(began + step.at + late).await;
-            let due = Instant::now();
-            self.fleet.look_after()?;
-            match step.what {
-                What::Kill(worker) => faults.begin(Kind::Killed, self.fleet.kill(worker).await?),
-                What::Stop(worker) => faults.begin(Kind::Stopped, self.fleet.stop(worker)?),
-                What::Continue(worker) => faults.end(Kind::Stopped, self.fleet.go_on(worker)?),
-                What::Cut(worker, loss) => faults.begin(Kind::Cut, self.fleet.cut(worker, loss)),
-                What::Heal(worker) => faults.end(Kind::Cut, self.fleet.heal(worker)),
-                // The connection that asks may have been ended by a crash just before.
-                What::EndBackends { all } => faults.backends += tables::end_backends(self.pool, all).await.unwrap_or(0),
-                What::Restart => {
-                    self.restart().await?;
+        let mut restarting: Option<(Instant, JoinHandle<Result<()>>)> = None;
+        let mut plan = plan.iter();
+        let mut next = plan.next();
+        loop {
+            let end = ends.iter().map(|(at, ..)| *at).min();
+            let step = next.map(|step| began + step.at + late);
+            tokio::select! {
+                done = restarted(&mut restarting), if restarting.is_some() => {
+                    late += done?;
+                    restarting = None;
                     faults.restarts += 1;
                 }
+                () = sleep_until(end.unwrap_or(began)), if end.is_some() => self.end(&mut ends, &mut faults)?,
+                () = sleep_until(step.unwrap_or(began)), if step.is_some() && restarting.is_none() => {
+                    self.fleet.look_after()?;
+                    match next.map(|step| step.what) {
+                        Some(What::Restart) => restarting = Some((Instant::now(), self.restart())),
+                        Some(what) => ends.extend(self.begin(what, &mut faults).await?),
+                        None => {}
+                    }
+                    next = plan.next();
+                }
+                else => return Ok(faults),
             }
             note(&faults);
-            late += due.elapsed();
         }
-        Ok(faults)
     }
 
-    async fn restart(&self) -> Result<()> {
+    async fn begin(&mut self, what: What, faults: &mut Faults) -> Result<Option<End>> {
+        let now = Instant::now();
+        match what {
+            What::Kill(worker) => faults.begin(Kind::Killed, self.fleet.kill(worker).await?),
+            What::Stop(worker, lasts) => {
+                faults.begin(Kind::Stopped, self.fleet.stop(worker)?);
+                return Ok(Some((now + lasts, Kind::Stopped, worker)));
+            }
+            What::Cut(worker, lasts, loss) => {
+                faults.begin(Kind::Cut, self.fleet.cut(worker, loss));
+                return Ok(Some((now + lasts, Kind::Cut, worker)));
+            }
+            // The connection that asks may have been ended itself, by a crash just before.
+            What::EndBackends { all } => faults.backends += tables::end_backends(self.pool, all).await.unwrap_or(0),
+            What::Restart => {}
+        }
+        Ok(None)
+    }
+
+    fn end(&mut self, ends: &mut Vec<End>, faults: &mut Faults) -> Result<()> {
+        let now = Instant::now();
+        for (_, kind, worker) in ends.extract_if(.., |(at, ..)| *at <= now) {
+            let ended = if kind == Kind::Cut { self.fleet.heal(worker) } else { self.fleet.go_on(worker)? };
+            faults.end(kind, ended);
+        }
+        Ok(())
+    }
+
+    fn restart(&self) -> JoinHandle<Result<()>> {
         let server = Arc::clone(self.server);
-        let restarted = spawn_blocking(move || -> Result<()> {
+        spawn_blocking(move || {
             server.halt(Halt::Immediate)?;
             Ok(server.resume()?)
-        });
-        restarted.await?.context("the server did not survive its crash")
+        })
     }
+}
+
+/// Waits for the server, and answers how long it took.
+async fn restarted(restarting: &mut Option<(Instant, JoinHandle<Result<()>>)>) -> Result<Duration> {
+    let Some((began, restart)) = restarting else { return Ok(Duration::ZERO) };
+    restart.await?.context("the server did not survive its crash")?;
+    Ok(began.elapsed())
 }

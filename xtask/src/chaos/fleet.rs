@@ -1,11 +1,13 @@
 //! The worker processes, each with a network of its own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use pg_queue_embedded::Database;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::Duration;
 
 use super::{
     clock::Moment,

@@ -197,8 +197,8 @@ impl Run {
             self.note(Deed::Refused);
         }
         let done = done?;
-        // After the completion and before the commit. Until then the job's row is locked and afterwards it is gone, so no
-        // other run can begin rightfully from here on, however long this line is on its way to the file.
+        // After the completion and before the commit. From here on the job's row is locked, and then it is gone: no other
+        // run can begin rightfully, however long this line is on its way to the file, unless the commit fails.
         self.note(Deed::Committing);
         tx.commit().await?;
         self.note(Deed::Committed);

@@ -31,7 +31,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pg_queue_embedded::{Database, Server, Settings as ServerSettings};
 
 pub(crate) use self::worker::run as run_worker;
@@ -82,7 +82,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Leave what the handlers noted in this folder, which must not have such files yet
+    /// Leave what the handlers noted and the library said in this folder, which must be empty
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
 
@@ -154,9 +154,15 @@ struct Logs {
 impl Logs {
     fn new(wanted: Option<&Path>) -> Result<Logs> {
         let own = || env::temp_dir().join(format!("pgq-chaos-{}", process::id()));
-        let folder = wanted.map_or_else(own, Path::to_path_buf);
-        fs::create_dir_all(&folder).with_context(|| format!("no folder {} for the logs", folder.display()))?;
-        Ok(Logs { folder, is_wanted: wanted.is_some() })
+        let logs = Logs { folder: wanted.map_or_else(own, Path::to_path_buf), is_wanted: wanted.is_some() };
+        let folder = logs.folder.display();
+        if !logs.is_wanted {
+            // Of a process that had our number and was killed.
+            let _ = fs::remove_dir_all(&logs.folder);
+        }
+        fs::create_dir_all(&logs.folder).with_context(|| format!("no folder {folder} for the logs"))?;
+        ensure!(logs.folder.read_dir()?.next().is_none(), "{folder} is not empty: give the logs a folder of their own");
+        Ok(logs)
     }
 }
 

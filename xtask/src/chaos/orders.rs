@@ -62,9 +62,10 @@ impl Drawer {
         self.queues[self.random.random_range(0..self.queues.len())].clone()
     }
 
-    /// Seldom behind others: what waits for the rest of a backlog says nothing about a recovery.
+    /// The usual one, or a higher one now and then. No lower ones: such a job waits for all others, and says nothing about a
+    /// recovery.
     pub(super) fn priority(&mut self) -> Priority {
-        let priority = if self.random.random_bool(0.8) { 5 } else { self.random.random_range(0..=9) };
+        let priority = if self.random.random_bool(0.8) { 5 } else { self.random.random_range(0..5) };
         Priority::new(priority).unwrap_or_default()
     }
 

@@ -41,14 +41,10 @@ const PAUSE: std::ops::Range<f64> = 0.4..0.7;
 pub(super) enum What {
     /// A worker is killed with SIGKILL, and another process takes its place.
     Kill(usize),
-    /// A worker is stopped with SIGSTOP.
-    Stop(usize),
-    /// It goes on.
-    Continue(usize),
-    /// The network between a worker and the server fails, and nobody is told.
-    Cut(usize, Loss),
-    /// The network is there again.
-    Heal(usize),
+    /// A worker is stopped with SIGSTOP for so long.
+    Stop(usize, Duration),
+    /// The network between a worker and the server fails for so long, and nobody is told.
+    Cut(usize, Duration, Loss),
     /// The server ends connections: all, or every third.
     EndBackends { all: bool },
     /// The server crashes and is started again.
@@ -158,20 +154,16 @@ impl Dealer {
         let well: Vec<usize> = (0..WORKERS).filter(|worker| self.well_from[*worker] <= at).collect();
         let targets: Vec<usize> = well.iter().copied().filter(|worker| !self.spared.contains(worker)).collect();
         let Some(&target) = targets.choose(&mut self.random).filter(|_| well.len() > LEFT) else { return false };
-        let until = at + self.beat * 3 + self.beat.mul_f64(self.random.random_range(BEYOND_LEASE));
+        let lasts = self.beat * 3 + self.beat.mul_f64(self.random.random_range(BEYOND_LEASE));
         let loss = if self.random.random_bool(0.5) { Loss::Held } else { Loss::Lost };
-        let (what, end) = match card {
-            Card::Stop if until <= self.length => (What::Stop(target), What::Continue(target)),
-            Card::Cut if until <= self.length => (What::Cut(target, loss), What::Heal(target)),
-            // Also in place of what would not be over in time.
-            _ => {
-                self.well_from[target] = at + START;
-                self.steps.push(Step { at, what: What::Kill(target) });
-                return true;
-            }
+        let is_over_in_time = at + lasts <= self.length;
+        let (what, away) = match card {
+            Card::Stop if is_over_in_time => (What::Stop(target, lasts), lasts),
+            Card::Cut if is_over_in_time => (What::Cut(target, lasts, loss), lasts),
+            _ => (What::Kill(target), Duration::ZERO),
         };
-        self.well_from[target] = until + START;
-        self.steps.extend([Step { at, what }, Step { at: until, what: end }]);
+        self.well_from[target] = at + away + START;
+        self.steps.push(Step { at, what });
         true
     }
 
@@ -192,7 +184,7 @@ impl Dealer {
 mod tests {
     use std::time::Duration;
 
-    use super::{Step, WORKERS, What, steps};
+    use super::{START, Step, WORKERS, What, steps};
 
     const BEAT: Duration = Duration::from_secs(5);
     const LONG: Duration = Duration::from_secs(300);
@@ -201,10 +193,12 @@ mod tests {
         (0..500).map(move |seed| steps(seed, length, beat, true))
     }
 
-    fn target(what: What) -> Option<usize> {
+    /// Who is hit, and how long it lasts.
+    fn target(what: What) -> Option<(usize, Duration)> {
         match what {
-            What::Kill(worker) | What::Stop(worker) | What::Cut(worker, _) => Some(worker),
-            _ => None,
+            What::Kill(worker) => Some((worker, Duration::ZERO)),
+            What::Stop(worker, lasts) | What::Cut(worker, lasts, _) => Some((worker, lasts)),
+            What::EndBackends { .. } | What::Restart => None,
         }
     }
 
@@ -221,16 +215,17 @@ mod tests {
     #[test]
     fn enough_happens_in_five_minutes_and_some_of_everything_in_a_quarter_of_one() {
         for steps in plans(LONG, BEAT) {
-            let deaths = count(&steps, |what| matches!(what, What::Kill(_) | What::Stop(_) | What::Restart));
+            let deaths = count(&steps, |what| matches!(what, What::Kill(_) | What::Stop(..) | What::Restart));
             assert!(deaths >= 60, "{deaths}");
             assert!((4..=6).contains(&count(&steps, |what| what == What::Restart)));
             assert!(count(&steps, |what| matches!(what, What::Cut(..))) >= 8);
-            assert!((0..WORKERS).all(|worker| steps.iter().any(|step| target(step.what) == Some(worker))));
+            let is_hit = |worker| absences(&steps).iter().any(|absence| absence.0 == worker);
+            assert!((0..WORKERS).all(is_hit));
         }
         for steps in plans(Duration::from_secs(15), Duration::from_secs(1)) {
             for is_it in [
                 (|what| matches!(what, What::Kill(_))) as fn(What) -> bool,
-                |what| matches!(what, What::Stop(_)),
+                |what| matches!(what, What::Stop(..)),
                 |what| matches!(what, What::Cut(..)),
                 |what| what == What::Restart,
             ] {
@@ -242,16 +237,20 @@ mod tests {
     #[test]
     fn whatever_is_stopped_or_cut_goes_on_after_its_lease_and_before_the_end() {
         for steps in plans(LONG, BEAT) {
-            for (number, step) in steps.iter().enumerate() {
-                let end = match step.what {
-                    What::Stop(worker) => What::Continue(worker),
-                    What::Cut(worker, _) => What::Heal(worker),
-                    _ => continue,
-                };
-                let end = steps[number..].iter().find(|step| step.what == end).expect("it ends");
-                assert!(end.at >= step.at + BEAT * 3 && end.at <= LONG, "{step:?} {end:?}");
-                let between = steps[number + 1..].iter().take_while(|step| step.at < end.at);
-                assert!(between.clone().all(|other| target(other.what) != target(step.what)), "{step:?}");
+            let ends = steps.iter().filter_map(|step| target(step.what).map(|(_, lasts)| (step.at, lasts)));
+            for (at, lasts) in ends.filter(|(_, lasts)| !lasts.is_zero()) {
+                assert!(lasts > BEAT * 3 && lasts < BEAT * 4 && at + lasts <= LONG, "{lasts:?} from {at:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_hit_while_he_is_away() {
+        for steps in plans(LONG, BEAT) {
+            let absences = absences(&steps);
+            for (number, (worker, from, _)) in absences.iter().enumerate() {
+                let mut before = absences[..number].iter().filter(|(other, ..)| other == worker);
+                assert!(before.all(|(_, _, until)| until <= from), "{worker} at {from:?}");
             }
         }
     }
@@ -261,18 +260,10 @@ mod tests {
         assert_eq!(count(&steps(7, LONG, BEAT, false), |what| what == What::Restart), 0);
     }
 
-    /// What is known to be hit, and from when until when it is of no use as a witness.
+    /// Who is hit, and from when until when he is of no use to others.
     fn absences(steps: &[Step]) -> Vec<(usize, Duration, Duration)> {
-        let absence = |(number, step): (usize, &Step)| {
-            let worker = target(step.what)?;
-            let ends = [What::Continue(worker), What::Heal(worker)];
-            let end = match step.what {
-                What::Kill(_) => None,
-                _ => steps[number..].iter().find(|step| ends.contains(&step.what)),
-            };
-            Some((worker, step.at, end.map_or(step.at, |end| end.at) + Duration::from_secs(1)))
-        };
-        steps.iter().enumerate().filter_map(absence).collect()
+        let absence = |step: &Step| target(step.what).map(|(worker, lasts)| (worker, step.at, step.at + lasts + START));
+        steps.iter().filter_map(absence).collect()
     }
 
     #[test]

@@ -17,11 +17,11 @@ use crate::{
 /// How many violations of one sort are told in full.
 const TOLD: usize = 10;
 
-/// After how long at most a job runs again that a fault has broken off, and in how many beats if those are long: the worker
-/// is declared dead within four and his jobs are taken within another one. Not less than what is promised by default,
-/// because with short beats the time goes elsewhere: an outage of two beats makes everybody watch anew.
-const RECOVERY: Duration = Duration::from_secs(30);
-const RECOVERY_BEATS: u32 = 6;
+/// What takes longer than this to recover does not recover by itself. One recovery takes five beats at most: four until the
+/// worker is declared dead, one until his jobs are taken. Faults may come together, and a machine may be busy: it is too
+/// long when it takes about twice as long, and with short beats, which are nothing against an outage, as long as by default.
+const RECOVERY_BEATS: u32 = 9;
+const RECOVERY: Duration = Duration::from_secs(45);
 
 /// The outcome as `--json` prints it.
 #[derive(Debug, Serialize)]

@@ -102,20 +102,7 @@ pub(super) async fn run(
     let processes = fleet.processes;
     let crashes = fleet.finish().await;
 
-    let done: String = faults.done.iter().map(|fault| format!("{fault}\n")).collect();
-    fs::write(folder.join("faults.log"), done)?;
-    let logs = (1..=processes).map(|process| log::read(&Fleet::log(folder, process)));
-    let (acknowledged, rolled_back) = ledger.close();
-    let evidence = Evidence {
-        began,
-        acknowledged: acknowledged.into_iter().map(|(number, job)| (number, job.get())).collect(),
-        rolled_back,
-        runs: Runs::of(logs.collect::<Result<Vec<_>>>()?),
-        effects: tables::effects(mgr.pool()).await?,
-        history: tables::history(mgr.pool()).await?.into_iter().collect(),
-        leftovers: tables::leftovers(mgr.pool()).await?,
-        faults: faults.done.clone(),
-    };
+    let evidence = gather(&mgr, &ledger, &faults, began, processes, folder).await?;
     mgr.pool().close().await;
     Ok(Outcome {
         enqueued: evidence.acknowledged.len() as u64,
@@ -127,6 +114,32 @@ pub(super) async fn run(
         stale_rejected: evidence.runs.refused + evidence.runs.leases_lost,
         rescued: evidence.runs.rescued,
         elapsed: started.elapsed(),
+    })
+}
+
+/// Reads what the processes have left behind, after their end.
+async fn gather(
+    mgr: &PgQueue,
+    ledger: &Ledger,
+    faults: &Faults,
+    began: Moment,
+    processes: u32,
+    folder: &Path,
+) -> Result<Evidence> {
+    // For whoever reads the logs.
+    let done: String = faults.done.iter().map(|fault| format!("{fault}\n")).collect();
+    fs::write(folder.join("faults.log"), done)?;
+    let logs = (1..=processes).map(|process| log::read(&Fleet::log(folder, process)));
+    let (acknowledged, rolled_back) = ledger.close();
+    Ok(Evidence {
+        began,
+        acknowledged: acknowledged.into_iter().map(|(number, job)| (number, job.get())).collect(),
+        rolled_back,
+        runs: Runs::of(logs.collect::<Result<Vec<_>>>()?),
+        effects: tables::effects(mgr.pool()).await?,
+        history: tables::history(mgr.pool()).await?.into_iter().collect(),
+        leftovers: tables::leftovers(mgr.pool()).await?,
+        faults: faults.done.clone(),
     })
 }
 

@@ -53,9 +53,9 @@ pub(super) async fn effects(pool: &PgPool) -> Result<Vec<Effect>> {
     Ok(rows.into_iter().map(effect).collect())
 }
 
-/// The jobs in the history.
-pub(super) async fn history(pool: &PgPool) -> Result<Vec<i64>> {
-    Ok(sqlx::query_scalar("select id from pg_queue_history").fetch_all(pool).await?)
+/// The jobs in the history, and whether they are there as completed.
+pub(super) async fn history(pool: &PgPool) -> Result<Vec<(i64, bool)>> {
+    Ok(sqlx::query_as("select id, state = 'completed' from pg_queue_history").fetch_all(pool).await?)
 }
 
 /// How many jobs have not finished.

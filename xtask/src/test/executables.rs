@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::{Count, with_folder};
 
 /// Tests that build something themselves, by the beginning of the executable's name.
-const NEED_CARGO: [&str; 2] = ["compile_fail-", "tidy-"];
+const NEED_CARGO: [&str; 3] = ["compile_fail-", "sabotage-", "tidy-"];
 
 /// Runs every test executable of the folder; answers whether all were successful.
 pub(super) fn run(

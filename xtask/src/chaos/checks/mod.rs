@@ -3,6 +3,7 @@
 //! Each check says what it may not hold against the library, and what it cannot see.
 
 mod effects;
+mod ends;
 mod excuses;
 mod overlaps;
 mod promises;
@@ -32,8 +33,8 @@ pub(super) struct Evidence {
     pub(super) rolled_back: HashSet<i64>,
     pub(super) runs: Runs,
     pub(super) effects: Vec<Effect>,
-    /// Ids of jobs in the history.
-    pub(super) history: HashSet<i64>,
+    /// Jobs in the history, and whether they are there as completed.
+    pub(super) history: HashMap<i64, bool>,
     /// Jobs that have not finished, with what is known of each.
     pub(super) leftovers: Vec<(i64, String)>,
     pub(super) faults: Vec<Fault>,
@@ -45,7 +46,7 @@ pub(super) struct Findings {
     pub(super) lost: Vec<String>,
     pub(super) overlaps: Vec<String>,
     pub(super) double_effects: Vec<String>,
-    /// Effects that were committed by a run after a later run had begun.
+    /// What was written by a run although a later run had begun.
     pub(super) stale_writes: Vec<String>,
     /// Runs that began after the job's completion was committed.
     pub(super) revived: Vec<String>,
@@ -60,7 +61,8 @@ pub(super) struct Findings {
 
 impl Evidence {
     pub(super) fn judge(&self) -> Findings {
-        let (stale_writes, revived) = effects::out_of_turn(self);
+        let (mut stale_writes, revived) = effects::out_of_turn(self);
+        stale_writes.extend(ends::unfounded(self));
         Findings {
             lost: promises::lost(self),
             overlaps: overlaps::find(self),

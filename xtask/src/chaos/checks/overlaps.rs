@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn who_was_stopped_needs_a_moment() {
         let story = Story::new().begun("1.1", 100).tick("1.1", 200).stopped(1, 250, 20_000).begun("2.1", 17_000);
-        let story = story.tick("2.1", 21_000);
-        assert_eq!(story.clone().tick("1.1", 20_100).findings().overlaps.len(), 0);
-        assert_eq!(story.clone().tick("1.1", 20_600).findings().overlaps.len(), 1, "but not longer");
+        let story = story.tick("2.1", 22_000);
+        assert_eq!(story.clone().tick("1.1", 20_400).findings().overlaps.len(), 0);
+        assert_eq!(story.clone().tick("1.1", 20_501).findings().overlaps.len(), 1, "but not longer");
         // The claim was answered before the stop, the handler begins after it.
         let late = story.begun("1.9", 20_050).tick("1.9", 20_080);
         assert_eq!(late.findings().overlaps.len(), 0);

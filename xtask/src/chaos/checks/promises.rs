@@ -7,8 +7,6 @@
 //! No false alarms: an enqueue whose answer was lost with its connection counts for nothing, neither here nor there. Jobs are
 //! told apart by numbers of their own, because an id may be given a second time after a crash if the first one's transaction
 //! was not committed.
-//!
-//! Not seen: a plain job that has left its effect and then vanished without having been completed.
 
 use std::collections::HashSet;
 
@@ -24,7 +22,7 @@ pub(super) fn lost(evidence: &Evidence) -> Vec<String> {
         .acknowledged
         .iter()
         .map(|(number, job)| (*job, *number))
-        .filter(|(job, number)| !done.contains(number) && !evidence.history.contains(job) && !stuck.contains(job))
+        .filter(|(job, number)| !done.contains(number) && !evidence.history.contains_key(job) && !stuck.contains(job))
         .collect();
     vanished.sort_unstable();
     lost.extend(vanished.into_iter().map(|(job, number)| {
@@ -59,7 +57,7 @@ mod tests {
         assert_eq!(story.clone().begun("1.1", 100).findings().lost.len(), 1, "to have run is no end");
         assert_eq!(story.clone().begun("1.1", 100).effect("1.1").findings().lost.len(), 0);
         let mut in_the_history = story.evidence();
-        in_the_history.history.insert(JOB);
+        in_the_history.history.insert(JOB, false);
         assert_eq!(in_the_history.judge().lost.len(), 0);
     }
 

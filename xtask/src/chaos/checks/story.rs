@@ -66,6 +66,10 @@ impl Story {
         self.line(at, Deed::Ended(run(id), End::Failed))
     }
 
+    pub(super) fn done(self, id: &str, at: u64) -> Story {
+        self.line(at, Deed::Ended(run(id), End::Done))
+    }
+
     pub(super) fn effect(mut self, id: &str) -> Story {
         self.effects.push(Effect { number: NUMBER, job: JOB, run: run(id), transactional: self.kind != "plain" });
         self

@@ -1,5 +1,7 @@
 //! The demo from end to end: real processes, a real SIGKILL, and what the user is told.
 
+mod support;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -7,6 +9,8 @@ use std::{
 };
 
 use pg_queue_embedded::shared;
+
+use self::support::program;
 
 /// A folder of this test's own, deleted at its end.
 struct Folder(PathBuf);
@@ -30,16 +34,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// The program where it was built or, if that is not for us to read, beside this test, where both were copied to.
-fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_xtask"));
-    if fs::File::open(&built).is_ok() {
-        return built;
-    }
-    let this = env::current_exe().expect("this is a program");
-    this.with_file_name("xtask")
 }
 
 fn demo(folder: &Path) -> Output {

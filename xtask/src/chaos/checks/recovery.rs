@@ -5,8 +5,8 @@
 //! discarded or cancelled. The next run is one with a higher attempt: a job that an operator has tried again starts from the
 //! first one, and how long he took is not ours.
 //!
-//! That bounds what the library does after one fault. Whoever is about to run the job may be hit as well, before his handler
-//! begins: then the time is that of two recoveries. The plan spares two workers at a time, which makes it rare.
+//! Whoever has claimed the job by then may be hit as well, before his handler begins. The attempt that he has spent shows it:
+//! then the time is that of so many recoveries, and is divided among them.
 
 use std::time::Duration;
 
@@ -59,9 +59,11 @@ fn is_broken_by(run: &Run, fault: &Fault) -> bool {
 
 fn again(evidence: &Evidence, runs: &[Run], broken: &Run, fault: &Fault) -> Option<(Duration, String)> {
     let next = runs.iter().find(|run| run.begun > fault.from && run.attempt > broken.attempt)?;
-    let time = next.begun.since(fault.from);
+    let recoveries = u32::from(next.attempt - broken.attempt);
+    let time = next.begun.since(fault.from) / recoveries;
     let what = format!(
-        "job {} ({}): run {} was broken off at {}, when process {} was {} (until {}); run {}, attempt {}, began {:.3} s later",
+        "job {} ({}): run {} was broken off at {}, when process {} was {} (until {}); run {} began {:.3} s \
+         later, as attempt {} after {}",
         broken.job,
         broken.kind,
         broken.id,
@@ -70,8 +72,9 @@ fn again(evidence: &Evidence, runs: &[Run], broken: &Run, fault: &Fault) -> Opti
         fault.what,
         evidence.at(fault.until),
         next.id,
+        next.begun.since(fault.from).as_secs_f64(),
         next.attempt,
-        time.as_secs_f64()
+        broken.attempt,
     );
     Some((time, what))
 }
@@ -103,6 +106,12 @@ mod tests {
         assert_eq!(times(other), [0; 0], "it was another process");
         let completed = Story::new().begun("1.1", 100).killed(1, 1000).effect("1.1");
         assert_eq!(times(completed), [0; 0], "it had committed");
+    }
+
+    #[test]
+    fn who_was_hit_before_his_handler_began_had_a_recovery_of_his_own() {
+        let story = Story::new().begun("1.1", 100).killed(1, 1000).attempt(3).begun("3.1", 31_000);
+        assert_eq!(times(story), [15_000]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run -p quickstart             enqueues three emails, sends them, ends
-//! cargo run -p quickstart -- serve    goes on until Ctrl-C: enqueue from psql with
+//! cargo run -p quickstart -- serve    goes on until Ctrl-C or SIGTERM: enqueue from psql with
 //!     select * from pg_queue_push('emails', 'send_email', '{"to": "you@example.com", "subject": "from psql"}');
 //! ```
 
@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
     let (sent, mut done) = mpsc::unbounded_channel();
     let worker = Worker::builder().register::<SendEmail>().build(&mgr, App { sent })?;
     if std::env::args().nth(1).as_deref() == Some("serve") {
-        worker.run_until(tokio::signal::ctrl_c()).await?;
+        worker.run().await?;
         return Ok(());
     }
     for name in ["ada", "grace", "barbara"] {

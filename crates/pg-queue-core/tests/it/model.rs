@@ -282,9 +282,10 @@ impl Both<'_> {
             Verb::DiscardExpired => {
                 let mut discarded = jobs::discard_expired(connection, &table, 100).await.unwrap();
                 discarded.sort();
+                let paused = self.model.paused;
                 let over = |job: &Job| match job.place {
                     Place::Leased { by: Holder::Hand { expired: true }, cancelling, .. } => {
-                        cancelling || job.attempt >= job.max_attempts
+                        !paused && (cancelling || job.attempt >= job.max_attempts)
                     }
                     _ => false,
                 };

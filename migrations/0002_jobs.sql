@@ -75,15 +75,20 @@ create table {schema}.pg_queue_queues (
 -- Wakes the workers that wait for the queue. One per statement, and it only reads: a producer that wrote the waiters'
 -- rows would make the next producer wait for its commit. SECURITY DEFINER, because a producer may have nothing but
 -- INSERT on its queue. A job that commits unseen by this look is found by the workers' next poll.
+--
+-- Runs for every insert, so it has no `set search_path`, which would take most of its time (10 of 13 us). Everything in it
+-- names its schema instead, the operators too: the caller's search_path decides nothing.
 create function {schema}.pg_queue_wake() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer
 as $$
 begin
     if exists (
-        select from {schema}.pg_queue_waiters
-        where queue = tg_argv[0] and until > now()
+        select from {schema}.pg_queue_waiters as waiter
+        where waiter.queue operator(pg_catalog.=) tg_argv[0] and waiter.until operator(pg_catalog.>) pg_catalog.now()
     ) then
-        perform pg_notify('pg_queue.' || tg_table_schema, 'wake:' || tg_argv[0]);
+        perform pg_catalog.pg_notify(
+            'pg_queue.' operator(pg_catalog.||) tg_table_schema, 'wake:' operator(pg_catalog.||) tg_argv[0]
+        );
     end if;
     return null;
 end

@@ -84,6 +84,36 @@ async fn a_producer_does_not_wait_for_another_ones_open_transaction() {
     open.rollback().await.unwrap();
 }
 
+/// It runs with the rights of its owner: what it calls must not be the caller's choice.
+#[tokio::test]
+async fn the_trigger_calls_nothing_that_the_caller_has_put_in_its_way() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    wait(&db, emails.queue()).await;
+    let channel = db.schema.channel();
+    let mut listener = listener(&db, &channel).await;
+    let traps = "
+        create schema trap;
+        create function trap.now() returns timestamptz language plpgsql as $$ begin raise 'trapped'; end $$;
+        create function trap.pg_notify(text, text) returns void language plpgsql as $$ begin raise 'trapped'; end $$;
+        create function trap.same(text, text) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;
+        create function trap.later(timestamptz, timestamptz) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;
+        create function trap.joined(text, text) returns text language plpgsql as $$ begin raise 'trapped'; end $$;
+        create function trap.joined(text, name) returns text language plpgsql as $$ begin raise 'trapped'; end $$;
+        create operator trap.= (leftarg = text, rightarg = text, function = trap.same);
+        create operator trap.> (leftarg = timestamptz, rightarg = timestamptz, function = trap.later);
+        create operator trap.|| (leftarg = text, rightarg = text, function = trap.joined);
+        create operator trap.|| (leftarg = text, rightarg = name, function = trap.joined);
+        create view trap.pg_queue_waiters as select 'emails' as queue, 'infinity'::timestamptz as until";
+    sqlx::raw_sql(traps).execute(&db.pool).await.unwrap();
+    let mut caller = db.connect().await;
+    sqlx::query("set search_path = trap, pg_catalog, public").execute(&mut caller).await.unwrap();
+    // The clock of jobs, a default of these columns, runs with the caller's own rights.
+    let insert = "insert into public.queue_emails (payload, run_at, created_at) values ('1', 'infinity', 'infinity')";
+    sqlx::query(insert).execute(&mut caller).await.unwrap();
+    assert_eq!(heard(&mut listener, &db.pool, &channel).await, ["wake:emails"]);
+}
+
 #[tokio::test]
 async fn each_schema_has_a_channel_of_its_own() {
     let db = database().await;

@@ -11,18 +11,13 @@ use crate::{QueueTable, Schema};
 /// A statement of the library in its final form.
 pub(crate) type Statement = AssertSqlSafe<String>;
 
-/// The clock of jobs: `now()`, unless a test has put another in its place to move time.
-const NOW: &str = "{schema}.pg_queue_now()";
-
 /// What a job takes with it into the history, and back from there.
 const KEPT: &str = "id, run_at, created_at, attempt, max_attempts, priority, unique_while_waiting, timeout_ms, request_id, \
     queue, kind, unique_key, tags, metadata, payload";
 
 /// Fills `{schema}` (quoted), `{schema_name}` (bare, for use inside string literals), `{now}` and `{kept}`.
 pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
-    let schema = schema.as_str();
-    let statement = template.replace("{now}", NOW).replace("{kept}", KEPT);
-    AssertSqlSafe(statement.replace("{schema}", &format!("\"{schema}\"")).replace("{schema_name}", schema))
+    fill(template, schema.as_str(), None)
 }
 
 /// Fills `{queue}` with the queue's table and `{queue_name}` with its name (bare, for use inside string literals), and what
@@ -30,8 +25,35 @@ pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
 pub(crate) fn in_queue(template: &str, table: &QueueTable) -> Statement {
     #[cfg(pg_queue_sabotage)]
     let template = &*crate::sabotage::edited(template);
-    let leaf = format!("\"{}\".\"queue_{}\"", table.schema, table.queue);
-    in_schema(&template.replace("{queue}", &leaf).replace("{queue_name}", table.queue.as_str()), &table.schema)
+    fill(template, table.schema.as_str(), Some(table.queue.as_str()))
+}
+
+/// In one pass: a statement is filled each time that it is sent.
+fn fill(template: &str, schema: &str, queue: Option<&str>) -> Statement {
+    let mut filled = String::with_capacity(template.len() + 256);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        rest = after;
+        let parts: &[&str] = match (after.split_once('}').map(|(name, _)| name), queue) {
+            (Some("schema"), _) => &["\"", schema, "\""],
+            (Some("schema_name"), _) => &[schema],
+            // The clock of jobs: `now()`, unless a test has put another in its place to move time.
+            (Some("now"), _) => &["\"", schema, "\".pg_queue_now()"],
+            (Some("kept"), _) => &[KEPT],
+            (Some("queue"), Some(queue)) => &["\"", schema, "\".\"queue_", queue, "\""],
+            (Some("queue_name"), Some(queue)) => &[queue],
+            // A brace of the statement's own, as in the literal of an array.
+            _ => {
+                filled.push('{');
+                continue;
+            }
+        };
+        filled.extend(parts.iter().copied());
+        rest = after.split_once('}').map_or("", |(_, later)| later);
+    }
+    filled.push_str(rest);
+    AssertSqlSafe(filled)
 }
 
 /// A statement in its final form, for tests that look at what the server makes of it.

@@ -195,24 +195,30 @@ pub(super) fn fitting<'r, 'j: 'r>(rows: impl Iterator<Item = &'r Row<'j>>) -> us
 /// Binds the columns of `rows` as the twelve arrays `$1` to `$12` that the statements about many jobs begin with.
 pub(super) fn bind<'q, O>(
     query: QueryAs<'q, Postgres, O, PgArguments>,
-    rows: &[&Row<'_>],
+    rows: &'q [&'q Row<'q>],
 ) -> QueryAs<'q, Postgres, O, PgArguments> {
-    fn column<T>(rows: &[&Row<'_>], of: impl Fn(&Row<'_>) -> T) -> Vec<T> {
+    fn column<'q, T>(rows: &'q [&'q Row<'q>], of: impl Fn(&'q Row<'q>) -> T) -> Vec<T> {
         rows.iter().map(|row| of(row)).collect()
     }
+    /// What no row has is an empty array, of which `unnest` makes as many nulls as it needs: it would take as long for an array
+    /// of nulls as for any other.
+    fn optional<'q, T>(rows: &'q [&'q Row<'q>], of: impl Fn(&'q Row<'q>) -> Option<T>) -> Vec<Option<T>> {
+        let column = column(rows, of);
+        if column.iter().all(Option::is_none) { Vec::new() } else { column }
+    }
     query
-        .bind(column(rows, |row| row.kind.to_owned()))
-        .bind(column(rows, |row| row.payload.to_owned()))
-        .bind(column(rows, |row| row.run_at))
+        .bind(column(rows, |row| row.kind))
+        .bind(column(rows, |row| row.payload))
+        .bind(optional(rows, |row| row.run_at))
         .bind(column(rows, |row| row.delay))
         .bind(column(rows, |row| row.priority))
         .bind(column(rows, |row| row.max_attempts))
-        .bind(column(rows, |row| row.timeout_ms))
-        .bind(column(rows, |row| row.tags.clone()))
-        .bind(column(rows, |row| row.metadata.clone()))
-        .bind(column(rows, |row| row.request_id))
-        .bind(column(rows, |row| row.key_text().map(str::to_owned)))
-        .bind(column(rows, |row| row.key.as_ref().and_then(Key::while_waiting)))
+        .bind(optional(rows, |row| row.timeout_ms))
+        .bind(optional(rows, |row| row.tags.as_deref()))
+        .bind(optional(rows, |row| row.metadata.as_deref()))
+        .bind(optional(rows, |row| row.request_id))
+        .bind(optional(rows, |row| row.key_text()))
+        .bind(optional(rows, |row| row.key.as_ref().and_then(Key::while_waiting)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! listens. Most users want the crate `pg-queue`, which re-exports this.
 #![forbid(unsafe_code)]
 
+mod batches;
 mod cache;
 mod connection;
 mod history;

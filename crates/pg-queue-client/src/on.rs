@@ -9,7 +9,7 @@ use pg_queue_core::{
 };
 use sqlx::PgConnection;
 
-use crate::{PgQueue, missing::explained, shared::Shared};
+use crate::{PgQueue, batches, missing::explained, shared::Shared};
 
 /// A connection of the caller's together with the schema of a [`PgQueue`]. Made by [`PgQueue::on`].
 #[derive(Debug)]
@@ -76,12 +76,21 @@ impl<'a> Enqueuer for &'a PgQueue {
     }
 }
 
-/// Enqueues through the pool.
-pub(crate) async fn push(shared: &Shared, queue: &QueueName, mut job: NewJob) -> Result<PushOutcome, PushError> {
+/// Enqueues through the pool, in one statement with what else is on its way there.
+pub(crate) async fn push(shared: &Arc<Shared>, queue: &QueueName, mut job: NewJob) -> Result<PushOutcome, PushError> {
     shared.trace(std::slice::from_mut(&mut job));
+    if job.options.is_unique() {
+        push_alone(shared, queue, &job).await
+    } else {
+        batches::push(shared, queue, job).await
+    }
+}
+
+/// Enqueues a job that may have to wait for a transaction that holds its key: on a connection of its own.
+async fn push_alone(shared: &Shared, queue: &QueueName, job: &NewJob) -> Result<PushOutcome, PushError> {
     let table = shared.table(queue);
     let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
-    let pushed = jobs::push(&mut connection, &table, &job).await;
+    let pushed = jobs::push(&mut connection, &table, job).await;
     explained(&mut connection, &table, pushed).await
 }
 
@@ -94,6 +103,6 @@ pub(crate) async fn push_many(
     shared.trace(&mut jobs);
     let table = shared.table(queue);
     let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
-    let pushed = jobs::push_many(&mut connection, &table, &jobs).await;
+    let pushed = jobs::push_many_and_commit(&mut connection, &table, &jobs, shared.commit).await;
     explained(&mut connection, &table, pushed).await
 }

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use pg_queue_core::{
     DatabaseError, InvalidSchema, Schema, TraceContext,
+    jobs::Commit,
     migrate::{self as migrations, MigrateError},
 };
 use sqlx::{
@@ -172,6 +173,7 @@ pub struct PgQueueBuilder {
     schema: Schema,
     listener: Option<PgConnectOptions>,
     tracer: Option<Tracer>,
+    commit: Commit,
 }
 
 impl PgQueueBuilder {
@@ -205,11 +207,23 @@ impl PgQueueBuilder {
         self
     }
 
+    /// Lets enqueuing through the pool be quick at the risk of the last jobs: it no longer waits until the disk has them, and
+    /// what was answered in the last moments before a crash of the server is lost then (up to three times its
+    /// `wal_writer_delay`, which is 0.6 s unless somebody has set it). Default: nothing that was answered is lost.
+    ///
+    /// Not for what goes into a transaction of yours, nor for jobs with a unique key: those are committed as ever, and so is
+    /// everything else that the pool's connections do.
+    #[must_use]
+    pub fn lose_jobs_on_crash(mut self) -> Self {
+        self.commit = Commit::LoseOnCrash;
+        self
+    }
+
     /// Wraps the pool. Sends nothing to the server.
     #[must_use]
     pub fn build(self, pool: PgPool) -> PgQueue {
         let hub = Hub::new(Address::new(pool.clone(), self.listener, self.schema.clone()));
-        let shared = Arc::new(Shared::new(pool, self.schema, hub, self.tracer));
+        let shared = Arc::new(Shared::new(pool, self.schema, hub, self.tracer, self.commit));
         PgQueue {
             queue: Queue::new(Arc::clone(&shared)),
             history: History::new(Arc::clone(&shared)),

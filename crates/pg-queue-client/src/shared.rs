@@ -2,10 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
-use pg_queue_core::{DatabaseError, QueueName, QueueTable, Schema, TraceContext, jobs::NewJob};
+use pg_queue_core::{
+    DatabaseError, QueueName, QueueTable, Schema, TraceContext,
+    jobs::{Commit, NewJob},
+};
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-use crate::{connection::Doctor, listener::Hub};
+use crate::{batches::Batches, connection::Doctor, listener::Hub};
 
 /// Finds out where the caller is in a distributed trace.
 pub(crate) type Tracer = Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>;
@@ -15,6 +18,9 @@ pub(crate) struct Shared {
     pub(crate) pool: PgPool,
     pub(crate) schema: Schema,
     pub(crate) hub: Hub,
+    pub(crate) batches: Batches,
+    /// How what is enqueued through the pool is committed.
+    pub(crate) commit: Commit,
     tracer: Option<Tracer>,
     doctor: Doctor,
 }
@@ -27,8 +33,8 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(pool: PgPool, schema: Schema, hub: Hub, tracer: Option<Tracer>) -> Self {
-        Self { pool, schema, hub, tracer, doctor: Doctor::default() }
+    pub(crate) fn new(pool: PgPool, schema: Schema, hub: Hub, tracer: Option<Tracer>, commit: Commit) -> Self {
+        Self { pool, schema, hub, batches: Batches::default(), commit, tracer, doctor: Doctor::default() }
     }
 
     /// Gives jobs the trace context of their enqueuer, unless they have one.
@@ -45,5 +51,10 @@ impl Shared {
 
     pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, DatabaseError> {
         self.doctor.acquire(&self.pool, &self.schema).await
+    }
+
+    /// Whether another connection can be taken from the pool without anybody having to wait for one.
+    pub(crate) fn has_spare_connection(&self) -> bool {
+        self.pool.num_idle() > 0 || self.pool.size() < self.pool.options().get_max_connections()
     }
 }

@@ -21,7 +21,7 @@ pub type EnqueueFuture<'a> = Pin<Box<dyn Future<Output = Result<PushOutcome, Pus
 /// A future that enqueues many.
 pub type EnqueueManyFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<PushOutcome>, PushError>> + Send + 'a>>;
 
-/// Where a job can be enqueued: a `&PgQueue` (its pool), a `&mut PgConnection` (in its transaction, in the schema
+/// Where a job can be enqueued: a `&PgQueue` (its pool, in one statement with what others enqueue at the same time), a `&mut PgConnection` (in its transaction, in the schema
 /// `public`), or `queue.on(&mut transaction)` (in the transaction, in the schema of `queue`).
 ///
 /// Sealed by its hidden methods: implemented by pg-queue only.

@@ -69,8 +69,12 @@ impl Queue {
 
     /// Enqueues any payload that serializes, as a job of the kind `raw`.
     ///
+    /// Calls at the same time share statements and commits, whichever clones of a handle they go through; each is answered
+    /// after the commit. One that is dropped before its answer may or may not have enqueued its job.
+    ///
     /// # Errors
-    /// The payload does not serialize or is longer than 64 MiB, the queue is missing, or the database failed.
+    /// The payload does not serialize or is longer than 64 MiB, the queue is missing, or the database failed. After a lost
+    /// connection nobody knows whether the job was enqueued.
     pub async fn push(&self, queue: &QueueName, payload: &impl Serialize) -> Result<JobId, PushError> {
         let outcome = self.push_with(queue, RAW_KIND, payload, PushOptions::default()).await?;
         Ok(outcome.id())

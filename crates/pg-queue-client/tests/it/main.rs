@@ -1,6 +1,7 @@
 //! The client against a real PostgreSQL.
 
 mod ack;
+mod batches;
 mod cache;
 mod clock;
 mod connecting;

@@ -3,6 +3,7 @@
 mod acknowledged;
 mod cancel;
 mod claim;
+mod commit;
 mod complete;
 mod delete;
 mod end;
@@ -38,6 +39,7 @@ pub use self::{
     acknowledged::{Acknowledged, Became},
     cancel::{Cancelling, cancel},
     claim::{Claimant, ClaimedJob, TimeLimit, claim},
+    commit::Commit,
     complete::{Kept, LeaseError, MAX_OUTPUT_BYTES, complete, complete_kept, complete_one},
     delete::delete,
     end::{EndedAttempt, Ending, MAX_ERROR_BYTES, end},
@@ -55,9 +57,9 @@ pub use self::{
     pending_count::pending_count,
     progress::{Progress, progress},
     prune_unique_keys::prune_unique_keys,
-    push::push,
+    push::{push, push_and_commit},
     push_error::PushError,
-    push_many::push_many,
+    push_many::{push_many, push_many_and_commit},
     push_outcome::PushOutcome,
     rescue::{Rescued, discard_expired, release_orphans, rescue},
     stats::{QueueStats, stats},

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{PushError, PushOptions};
+use super::{PushError, PushOptions, row::Row};
 use crate::{Job, RequestId};
 
 /// The kind of a job that was pushed without one.
@@ -61,6 +61,20 @@ impl NewJob {
         new.options = PushOptions::default().priority(J::PRIORITY).max_attempts(J::MAX_ATTEMPTS);
         new.options.unique = job.unique()?;
         Ok(new)
+    }
+
+    /// Whether the table will take it: what [`push`](super::push()) finds out before it asks the database.
+    ///
+    /// # Errors
+    /// An option is out of range.
+    pub fn check(&self) -> Result<(), PushError> {
+        Row::new(self).map(drop)
+    }
+
+    /// How long its payload is, in bytes of JSON.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
     }
 }
 

@@ -116,6 +116,12 @@ impl PushOptions {
         TraceContext::from_metadata(&self.metadata).is_some()
     }
 
+    /// Whether something makes the job the same as another one.
+    #[must_use]
+    pub fn is_unique(&self) -> bool {
+        self.unique.is_some()
+    }
+
     /// At most one unfinished job of the queue has this key; a second one is answered with `Duplicate` and not made. At most
     /// 512 bytes. Default: none. Short for [`unique`](Self::unique)`(Unique::key(..))`.
     #[must_use]

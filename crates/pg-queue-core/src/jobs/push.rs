@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{NewJob, PushError, PushOutcome, push_unique::push_unique, row::Row};
+use super::{Commit, NewJob, PushError, PushOutcome, push_unique::push_unique, row::Row};
 use crate::{JobId, QueueError, QueueTable, sql};
 
 /// Enqueues a job.
@@ -13,6 +13,19 @@ use crate::{JobId, QueueError, QueueTable, sql};
 /// # Errors
 /// The queue is missing, an option is out of range, or the database failed.
 pub async fn push(connection: &mut PgConnection, table: &QueueTable, job: &NewJob) -> Result<PushOutcome, PushError> {
+    push_and_commit(connection, table, job, Commit::AsSet).await
+}
+
+/// The same, committed in a way of its own; a job that has a unique key is committed as ever.
+///
+/// # Errors
+/// Those of [`push`].
+pub async fn push_and_commit(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    job: &NewJob,
+    commit: Commit,
+) -> Result<PushOutcome, PushError> {
     let row = Row::new(job)?;
     if row.key.is_some() {
         let outcomes = push_unique(connection, table, &[row], &[0]).await?;
@@ -29,6 +42,7 @@ pub async fn push(connection: &mut PgConnection, table: &QueueTable, job: &NewJo
         .bind(row.tags)
         .bind(row.metadata)
         .bind(row.request_id)
+        .bind(commit == Commit::LoseOnCrash)
         .fetch_one(connection)
         .await
         .map_err(|error| QueueError::new(error, table))?;

@@ -60,7 +60,13 @@ pub enum PushError {
         #[source]
         error: Box<PushError>,
     },
+    /// What was enqueuing the job ended before it had an answer: the runtime was shut down. The job may have been enqueued.
+    #[error("the runtime was shut down while the job was on its way: it may or may not have been enqueued")]
+    Interrupted,
     /// The queue is missing, or the database failed.
+    ///
+    /// After a lost connection ([`DatabaseError::Unreachable`](crate::DatabaseError::Unreachable)) nobody knows whether the
+    /// statement was done: the job may have been enqueued.
     #[error(transparent)]
     Queue(#[from] QueueError),
 }

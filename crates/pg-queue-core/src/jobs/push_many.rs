@@ -3,7 +3,7 @@
 use sqlx::{Connection, PgConnection};
 
 use super::{
-    NewJob, PushError, PushOutcome,
+    Commit, NewJob, PushError, PushOutcome,
     push_unique::push_unique,
     row::{Row, bind, fitting},
 };
@@ -19,6 +19,19 @@ pub async fn push_many(
     table: &QueueTable,
     jobs: &[NewJob],
 ) -> Result<Vec<PushOutcome>, PushError> {
+    push_many_and_commit(connection, table, jobs, Commit::AsSet).await
+}
+
+/// The same, committed in a way of its own; if all jobs have unique keys, as ever.
+///
+/// # Errors
+/// Those of [`push_many`].
+pub async fn push_many_and_commit(
+    connection: &mut PgConnection,
+    table: &QueueTable,
+    jobs: &[NewJob],
+    commit: Commit,
+) -> Result<Vec<PushOutcome>, PushError> {
     let checked =
         |(position, job)| Row::new(job).map_err(|error| PushError::InBatch { position, error: Box::new(error) });
     let rows = jobs.iter().enumerate().map(checked).collect::<Result<Vec<_>, _>>()?;
@@ -26,11 +39,11 @@ pub async fn push_many(
     let chunks = chunks(&rows, &plain);
     if unique.is_empty() && chunks.len() <= 1 {
         // One statement is a transaction by itself.
-        return write(connection, table, &rows, &chunks, &unique).await;
+        return write(connection, table, &rows, &chunks, &unique, commit).await;
     }
     let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
     let mut transaction = connection.begin().await.map_err(failed)?;
-    let outcomes = write(&mut transaction, table, &rows, &chunks, &unique).await?;
+    let outcomes = write(&mut transaction, table, &rows, &chunks, &unique, commit).await?;
     transaction.commit().await.map_err(failed)?;
     Ok(outcomes)
 }
@@ -41,11 +54,13 @@ async fn write(
     rows: &[Row<'_>],
     chunks: &[&[usize]],
     unique: &[usize],
+    commit: Commit,
 ) -> Result<Vec<PushOutcome>, PushError> {
     let mut outcomes = vec![None; rows.len()];
     for chunk in chunks {
         let written: Vec<&Row<'_>> = chunk.iter().map(|place| &rows[*place]).collect();
         let ids: Vec<(i64,)> = bind(sqlx::query_as(sql::in_queue(include_str!("push_many.sql"), table)), &written)
+            .bind(commit == Commit::LoseOnCrash)
             .fetch_all(&mut *connection)
             .await
             .map_err(|error| QueueError::new(error, table))?;

@@ -5,7 +5,7 @@ use sqlx::{Connection, PgConnection};
 use super::{
     Commit, NewJob, PushError, PushOutcome,
     push_unique::push_unique,
-    row::{Row, bind, fitting},
+    row::{Columns, Row, bind, fitting},
 };
 use crate::{DatabaseError, JobId, QueueError, QueueTable, sql};
 
@@ -59,7 +59,8 @@ async fn write(
     let mut outcomes = vec![None; rows.len()];
     for chunk in chunks {
         let written: Vec<&Row<'_>> = chunk.iter().map(|place| &rows[*place]).collect();
-        let ids: Vec<(i64,)> = bind(sqlx::query_as(sql::in_queue(include_str!("push_many.sql"), table)), &written)
+        let query = sqlx::query_as(sql::in_queue(include_str!("push_many.sql"), table));
+        let ids: Vec<(i64,)> = bind(query, &written, Columns::Short)
             .bind(commit == Commit::LoseOnCrash)
             .fetch_all(&mut *connection)
             .await

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{
     PushError, PushOutcome,
     fold::{Met, grouped},
-    row::{Conflict, Hold, Row, bind, fitting},
+    row::{Columns, Conflict, Hold, Row, bind, fitting},
 };
 use crate::{JobId, QueueError, QueueTable, sql};
 
@@ -85,7 +85,7 @@ async fn send(
     statement: Statement,
     rows: &[&Row<'_>],
 ) -> Result<MetByKey, sqlx::Error> {
-    let sql = |template| bind(sqlx::query_as(sql::in_queue(template, table)), rows);
+    let sql = |template| bind(sqlx::query_as(sql::in_queue(template, table)), rows, Columns::Full);
     let pushing = match statement {
         Statement::Keeping => sql(include_str!("push_keeping.sql")),
         Statement::Overwriting(most) => sql(include_str!("push_overwriting.sql")).bind(most),
@@ -144,11 +144,9 @@ async fn overwrite(
     }
     let mut overwritten = HashSet::new();
     for ((rows, most), ids) in overwriting.chunks(OVERWRITE).zip(most.chunks(OVERWRITE)).zip(ids.chunks(OVERWRITE)) {
-        let waited: Vec<(i64,)> = bind(sqlx::query_as(sql::in_queue(include_str!("overwrite.sql"), table)), rows)
-            .bind(most)
-            .bind(ids)
-            .fetch_all(&mut *connection)
-            .await?;
+        let query = sqlx::query_as(sql::in_queue(include_str!("overwrite.sql"), table));
+        let waited: Vec<(i64,)> =
+            bind(query, rows, Columns::Full).bind(most).bind(ids).fetch_all(&mut *connection).await?;
         overwritten.extend(waited.into_iter().map(|(id,)| id));
     }
     for met in holders.values_mut() {

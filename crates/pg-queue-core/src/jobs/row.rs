@@ -192,13 +192,28 @@ pub(super) fn fitting<'r, 'j: 'r>(rows: impl Iterator<Item = &'r Row<'j>>) -> us
     rows.take(MOST_JOBS).take_while(fits).count().max(1)
 }
 
+/// How many elements the arrays have of columns that every job has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// One for each job.
+    Full,
+    /// A single one, where it is the same for all jobs. What `unnest` has to put together is the half of a statement's time.
+    Short,
+}
+
 /// Binds the columns of `rows` as the twelve arrays `$1` to `$12` that the statements about many jobs begin with.
 pub(super) fn bind<'q, O>(
     query: QueryAs<'q, Postgres, O, PgArguments>,
     rows: &'q [&'q Row<'q>],
+    columns: Columns,
 ) -> QueryAs<'q, Postgres, O, PgArguments> {
     fn column<'q, T>(rows: &'q [&'q Row<'q>], of: impl Fn(&'q Row<'q>) -> T) -> Vec<T> {
         rows.iter().map(|row| of(row)).collect()
+    }
+    fn common<'q, T: PartialEq>(rows: &'q [&'q Row<'q>], columns: Columns, of: impl Fn(&'q Row<'q>) -> T) -> Vec<T> {
+        let same = |rows: &[&'q Row<'q>]| of(rows[0]) == of(rows[1]);
+        let short = columns == Columns::Short && rows.windows(2).all(same);
+        column(if short { &rows[..rows.len().min(1)] } else { rows }, of)
     }
     /// What no row has is an empty array, of which `unnest` makes as many nulls as it needs: it would take as long for an array
     /// of nulls as for any other.
@@ -207,12 +222,12 @@ pub(super) fn bind<'q, O>(
         if column.iter().all(Option::is_none) { Vec::new() } else { column }
     }
     query
-        .bind(column(rows, |row| row.kind))
+        .bind(common(rows, columns, |row| row.kind))
         .bind(column(rows, |row| row.payload))
         .bind(optional(rows, |row| row.run_at))
-        .bind(column(rows, |row| row.delay))
-        .bind(column(rows, |row| row.priority))
-        .bind(column(rows, |row| row.max_attempts))
+        .bind(common(rows, columns, |row| row.delay))
+        .bind(common(rows, columns, |row| row.priority))
+        .bind(common(rows, columns, |row| row.max_attempts))
         .bind(optional(rows, |row| row.timeout_ms))
         .bind(optional(rows, |row| row.tags.as_deref()))
         .bind(optional(rows, |row| row.metadata.as_deref()))

@@ -103,8 +103,13 @@ impl Batches {
         Some(arrived)
     }
 
+    /// Whether a job waits.
+    fn waits(&self, key: &Key) -> bool {
+        self.lanes().get(key).is_some_and(|lane| !lane.waiting.is_empty())
+    }
+
     /// Whether a job waits. If none does, the runner is idle from now on.
-    fn has_waiting(&self, key: &Key) -> bool {
+    fn waits_or_idles(&self, key: &Key) -> bool {
         let mut lanes = self.lanes();
         let Some(lane) = lanes.get_mut(key) else { return false };
         lane.idle = lane.waiting.is_empty();

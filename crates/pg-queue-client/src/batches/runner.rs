@@ -71,12 +71,16 @@ impl Runner {
             };
             // Only now, so that what has arrived while there was no connection goes along.
             let part = self.shared.batches.take(&self.key);
+            let several = part.len() > 1;
             if part.len() > 0 && self.send(&mut connection, part).await.is_err() {
                 connection.close_on_drop();
                 continue;
             }
-            // Whoever was just answered may have the next job at once. Those go together, and not the quickest one alone.
-            yield_now().await;
+            // Whoever was just answered may have the next job at once. Those go together, and not the quickest one alone. One
+            // who is alone does without: another thread might take up this task meanwhile.
+            if several || self.shared.batches.waits(&self.key) {
+                yield_now().await;
+            }
             // Others who wait for the pool have their turn.
             if self.shared.has_spare_connection() {
                 kept = Some(connection);
@@ -102,7 +106,7 @@ impl Runner {
             if !self.in_charge {
                 return false;
             }
-            if self.shared.batches.has_waiting(&self.key) {
+            if self.shared.batches.waits_or_idles(&self.key) {
                 return true;
             }
             let stays = linger

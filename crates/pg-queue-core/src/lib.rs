@@ -37,6 +37,7 @@ mod schema;
 mod sql;
 mod timestamp;
 mod trace_context;
+mod tuple_id;
 
 pub use self::{
     backoff::Backoff,
@@ -53,5 +54,6 @@ pub use self::{
     schema::{InvalidSchema, Schema},
     sql::{BEGIN_PINNED, PIN_PLANS, filled},
     trace_context::{InvalidTraceContext, TraceContext},
+    tuple_id::TupleId,
 };
 pub use pg_queue_derive::Job;

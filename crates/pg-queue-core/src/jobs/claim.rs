@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use super::Reach;
 use crate::{
-    LeaseToken, LeasedJobId, Priority, QueueError, QueueTable, RequestId, WorkerId,
+    LeaseToken, LeasedJobId, Priority, QueueError, QueueTable, RequestId, TupleId, WorkerId,
     errors::read_object,
     sql,
     timestamp::{Timestamp, micros},
@@ -28,6 +29,8 @@ pub enum Claimant {
 pub struct ClaimedJob {
     /// The id with the lease.
     pub id: LeasedJobId,
+    /// Where its row is now.
+    pub place: TupleId,
     /// What type of job it is.
     pub kind: String,
     /// The payload as JSON.
@@ -73,6 +76,7 @@ pub(crate) type ClaimedRow = (
     Option<i64>,
     Option<Vec<String>>,
     Option<String>,
+    TupleId,
 );
 
 /// Claims up to `limit` due jobs under `token`, those that run first first. `kinds` of `None` takes every kind.
@@ -90,6 +94,28 @@ pub async fn claim(
     kinds: Option<&[String]>,
     limit: u32,
 ) -> Result<Vec<ClaimedJob>, QueueError> {
+    claim_within(executor, table, claimant, token, kinds, limit, Reach::All).await
+}
+
+/// The same for who remembers how far he has come: [`Floors::learn`](super::Floors::learn) is to be told what this answers.
+///
+/// # Errors
+/// Those of [`claim`].
+pub async fn claim_within(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    claimant: Claimant,
+    token: LeaseToken,
+    kinds: Option<&[String]>,
+    limit: u32,
+    reach: Reach<'_>,
+) -> Result<Vec<ClaimedJob>, QueueError> {
+    let (floors, sweep) = match reach {
+        Reach::All => (None, false),
+        Reach::Above(floors) => (Some(floors.columns()), false),
+        Reach::Sweep(floors) => (Some(floors.columns()), true),
+    };
+    let (run_at, id) = floors.unzip();
     let (worker, lease) = match claimant {
         Claimant::Worker(id) => (Some(id.0), None),
         Claimant::HandDriven(lease) => (None, Some(micros(lease))),
@@ -100,6 +126,9 @@ pub async fn claim(
         .bind(lease)
         .bind(kinds)
         .bind(i64::from(limit))
+        .bind(run_at)
+        .bind(id)
+        .bind(sweep)
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;
@@ -108,12 +137,26 @@ pub async fn claim(
 }
 
 pub(crate) fn claimed(row: ClaimedRow, token: LeaseToken) -> ClaimedJob {
-    let (id, attempt, max_attempts, priority, kind, payload, run_at, created_at, request_id, timeout, tags, metadata) =
-        row;
+    let (
+        id,
+        attempt,
+        max_attempts,
+        priority,
+        kind,
+        payload,
+        run_at,
+        created_at,
+        request_id,
+        timeout,
+        tags,
+        metadata,
+        place,
+    ) = row;
     // The table's constraints keep these in range; a table that was tampered with shall not stop the claim.
     let attempt = u16::try_from(attempt).unwrap_or(u16::MAX);
     ClaimedJob {
         id: LeasedJobId { id, token, attempt },
+        place,
         kind,
         payload,
         max_attempts: u16::try_from(max_attempts).unwrap_or(1),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgExecutor;
 
 use super::{Acknowledged, Became};
-use crate::{LeaseLost, LeasedJobId, QueueError, QueueTable, sql, timestamp::micros};
+use crate::{LeaseLost, LeasedJobId, QueueError, QueueTable, TupleId, sql, timestamp::micros};
 
 /// The longest output, in bytes of JSON.
 pub const MAX_OUTPUT_BYTES: usize = 1 << 20;
@@ -31,6 +31,28 @@ pub async fn complete(
 ) -> Result<Acknowledged, QueueError> {
     let (ids, tokens) = super::split(jobs);
     let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete.sql"), table))
+        .bind(ids)
+        .bind(tokens)
+        .fetch_all(executor)
+        .await
+        .map_err(|error| QueueError::new(error, table))?;
+    Ok(Acknowledged::new(done.into_iter().map(|lease| (lease, Became::Completed))))
+}
+
+/// Completes jobs where they were claimed. Jobs that are missing from the answer may be elsewhere by now:
+/// [`complete`] completes those, or tells more.
+///
+/// # Errors
+/// The queue is missing or the database failed.
+pub async fn complete_at(
+    executor: impl PgExecutor<'_>,
+    table: &QueueTable,
+    jobs: &[(TupleId, LeasedJobId)],
+) -> Result<Acknowledged, QueueError> {
+    let (places, leases): (Vec<TupleId>, Vec<LeasedJobId>) = jobs.iter().copied().unzip();
+    let (ids, tokens) = super::split(&leases);
+    let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete_at.sql"), table))
+        .bind(places)
         .bind(ids)
         .bind(tokens)
         .fetch_all(executor)

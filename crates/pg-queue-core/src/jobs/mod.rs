@@ -9,6 +9,7 @@ mod delete;
 mod end;
 mod extend;
 mod filter;
+mod floors;
 mod fold;
 mod hasten;
 mod held;
@@ -38,13 +39,14 @@ pub(crate) use self::claim::{ClaimedRow, claimed};
 pub use self::{
     acknowledged::{Acknowledged, Became},
     cancel::{Cancelling, cancel},
-    claim::{Claimant, ClaimedJob, TimeLimit, claim},
+    claim::{Claimant, ClaimedJob, TimeLimit, claim, claim_within},
     commit::Commit,
-    complete::{Kept, LeaseError, MAX_OUTPUT_BYTES, complete, complete_kept, complete_one},
+    complete::{Kept, LeaseError, MAX_OUTPUT_BYTES, complete, complete_at, complete_kept, complete_one},
     delete::delete,
     end::{EndedAttempt, Ending, MAX_ERROR_BYTES, end},
     extend::extend,
     filter::{JobFilter, JobState},
+    floors::{Floors, Reach},
     hasten::{hasten, hasten_one},
     held::{Held, held},
     list::{StoredJob, find, get, list},

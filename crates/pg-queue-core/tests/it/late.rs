@@ -1,7 +1,7 @@
 //! Jobs that turn up where nobody looks any more: committed late, under an old time, or changed at the wrong moment.
 //!
-//! A claim that remembered how far it has come in the index would pass all of these over. Ours remembers nothing; whoever
-//! makes it remember must keep these true.
+//! A claim that remembers how far it has come passes all of these over, and a sweep has to find them: see `floors.rs`. These
+//! claims remember nothing.
 
 use pg_queue_core::{
     JobId, LeaseToken, Priority, PushOutcome, QueueTable,

@@ -1,11 +1,11 @@
 //! Leases: whoever lost one changes nothing, and is told.
 
 use pg_queue_core::{
-    QueueTable, WorkerId,
+    QueueTable, TupleId, WorkerId,
     jobs::{self, Claimant, ClaimedJob, EndedAttempt, Ending, LeaseError, PushOptions},
 };
 
-use crate::support::{Db, LONG, database, failed, given_back, given_up, until};
+use crate::support::{Db, LONG, database, failed, given_back, given_up, soon, until};
 
 /// A job whose lease passed from the first to the second claim.
 async fn passed_on(db: &Db, queue: &QueueTable) -> (ClaimedJob, ClaimedJob) {
@@ -218,4 +218,31 @@ async fn of_two_leases_of_one_job_in_one_batch_only_the_live_one_counts() {
     let done = jobs::complete(&db.pool, &emails, &[stale.id, live.id]).await.unwrap();
     assert!(done.contains(live.id) && !done.contains(stale.id));
     assert_eq!(db.count("select count(*) from queue_emails").await, 0);
+}
+
+#[tokio::test]
+async fn jobs_are_completed_where_they_were_claimed_and_only_there_and_under_their_lease() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    for _ in 0..5 {
+        db.push(&emails, "send").await;
+    }
+    let claimed = db.claim(&emails, 5).await;
+    let at = |n: usize| (claimed[n].place, claimed[n].id);
+    // The second has moved; the third is another's by now, in its old place; the fourth is locked.
+    let moved = "update queue_emails set progress = 0.5 where id = $1";
+    sqlx::query(moved).bind(claimed[1].id.job_id().get()).execute(&db.pool).await.unwrap();
+    let lost = "update queue_emails set lease_token = lease_token + 1 where id = $1 returning ctid";
+    let place: TupleId = sqlx::query_scalar(lost).bind(claimed[2].id.job_id().get()).fetch_one(&db.pool).await.unwrap();
+    let mut locker = db.pool.begin().await.unwrap();
+    let lock = "select from queue_emails where id = $1 for update";
+    sqlx::query(lock).bind(claimed[3].id.job_id().get()).execute(&mut *locker).await.unwrap();
+
+    let jobs = [at(0), at(1), (place, claimed[2].id), at(3), (claimed[0].place, claimed[4].id)];
+    let done = soon(jobs::complete_at(&db.pool, &emails, &jobs)).await.unwrap();
+    assert!(done.contains(claimed[0].id) && done.len() == 1, "{done:?}");
+    locker.rollback().await.unwrap();
+    let ids: Vec<_> = claimed.iter().map(|job| job.id).collect();
+    let done = jobs::complete(&db.pool, &emails, &ids).await.unwrap();
+    assert_eq!(ids.iter().filter(|id| done.contains(**id)).collect::<Vec<_>>(), [&ids[1], &ids[3], &ids[4]]);
 }

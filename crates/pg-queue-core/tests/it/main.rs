@@ -7,6 +7,7 @@ mod clock;
 mod crash;
 mod enqueue;
 mod failures;
+mod floors;
 mod history;
 mod kept;
 mod late;

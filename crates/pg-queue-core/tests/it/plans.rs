@@ -12,8 +12,9 @@ type Case = (&'static str, &'static str, &'static str);
 
 /// What walks the queue: only ever through its index, with the plan pinned.
 const WALKS: &[Case] = &[
-    ("jobs/claim.sql", "bigint, bigint, bigint, text[], bigint", "1, 2, 3, null, 100"),
-    ("jobs/claim.sql", "bigint, bigint, bigint, text[], bigint", "1, 2, 3, '{send}', 100"),
+    ("jobs/claim.sql", CLAIM, "1, 2, 3, null, 100, null, null, false"),
+    ("jobs/claim.sql", CLAIM, "1, 2, null, '{send}', 100, {floors}, false"),
+    ("jobs/claim.sql", CLAIM, "1, 2, null, '{send}', 100, {floors}, true"),
     ("jobs/rescue.sql", "bigint[], bigint[], bigint", "'{1,2}', null, 100"),
     ("jobs/rescue.sql", "bigint[], bigint[], bigint", "'{1}', '{2}', 100"),
     ("jobs/discard_expired.sql", "bigint", "100"),
@@ -24,6 +25,7 @@ const WALKS: &[Case] = &[
 /// What acts on jobs by id: through the primary key, pinned or not.
 const BY_ID: &[Case] = &[
     ("jobs/complete.sql", "bigint[], bigint[]", "{ids}, {ids}"),
+    ("jobs/complete_at.sql", "tid[], bigint[], bigint[]", "'{\"(0,1)\"}', {ids}, {ids}"),
     ("jobs/complete_one.sql", "bigint, bigint", "1, 2"),
     ("jobs/complete_kept.sql", "bigint[], bigint[], bigint[], text[]", "{ids}, {ids}, {ids}, '{}'"),
     ("jobs/complete_one_kept.sql", "bigint, bigint, bigint, text", "1, 2, 3, null"),
@@ -44,6 +46,11 @@ const BY_ID: &[Case] = &[
     ("jobs/overwrite.sql", OVERWRITE, OVERWRITTEN),
 ];
 
+const CLAIM: &str = "bigint, bigint, bigint, text[], bigint, bigint[], bigint[], boolean";
+
+/// Of three priorities; the others have none.
+const FLOORS: &str = "'{700000000000000,null,800000000000000,null,null,900000000000000}', '{1,null,2,null,null,3}'";
+
 const OVERWRITE: &str =
     "text[], text[], bigint[], bigint[], smallint[], smallint[], bigint[], text[], text[], uuid[], text[],
     boolean[], bigint[], bigint[]";
@@ -54,7 +61,7 @@ const MODES: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
 async fn plan(connection: &mut PgConnection, queue: &QueueTable, mode: &str, case: &Case) -> String {
     let (file, types, values) = case;
     let ids = (1..=100).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
-    let values = values.replace("{ids}", &format!("'{{{ids}}}'"));
+    let values = values.replace("{ids}", &format!("'{{{ids}}}'")).replace("{floors}", FLOORS);
     let types = if types.is_empty() { String::new() } else { format!("({types})") };
     let values = if values.is_empty() { String::new() } else { format!("({values})") };
     let prepare = format!("set plan_cache_mode = {mode}; prepare planned {types} as {}", statement(file, queue));
@@ -92,11 +99,18 @@ async fn assert_walks(db: &Db, queue: &QueueTable, state: &str) {
             assert!(!plan.contains("Bitmap") && !plan.contains("Sort") && !has_no_way_but_a_bad_one(&plan), "{what}");
             if case.0 == "jobs/claim.sql" {
                 assert!(plan.contains("Tid Scan on queue_emails"), "{what}");
+                // Else a claim walks over everything below its floor, and looks at each row that is there.
+                let bounds = plan.lines().filter(|line| line.contains("Index Cond: ") && line.contains("priority = "));
+                assert!(bounds.into_iter().all(|line| line.contains("ROW(run_at, id) >= ROW(")), "{what}");
             }
         }
         for case in BY_ID {
             let plan = plan(&mut pinned, queue, mode, case).await;
             assert!(!reads_all(&plan), "{} in a queue that is {state}, {mode}, pinned:\n{plan}", case.0);
+            if case.0 == "jobs/complete_at.sql" {
+                let expected = plan.contains("Tid Scan on queue_emails") && plan.contains("hashed SubPlan");
+                assert!(expected && !plan.contains("Join"), "in a queue that is {state}, {mode}:\n{plan}");
+            }
         }
     }
 }

@@ -11,13 +11,13 @@ use std::{
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{
-    JobId, LeasedJobId, Priority, QueueName, QueueTable, RequestId, TraceContext,
+    JobId, LeasedJobId, Priority, QueueName, QueueTable, RequestId, TraceContext, TupleId,
     jobs::{Kept, Progress},
 };
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use crate::run::ProgressBoard;
+use crate::run::{Membership, ProgressBoard};
 
 /// What is known about a job while an attempt at it is made. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub(crate) struct Attempt {
     /// Which of the worker's queues.
     pub(crate) lane: usize,
     pub(crate) id: LeasedJobId,
+    /// Where its row was when it was claimed.
+    pub(crate) place: TupleId,
     pub(crate) kind: String,
     pub(crate) max_attempts: u16,
     pub(crate) priority: Priority,
@@ -38,7 +40,7 @@ pub(crate) struct Attempt {
     pub(crate) request_id: Option<RequestId>,
     pub(crate) tags: Vec<String>,
     pub(crate) metadata: Map<String, Value>,
-    pub(crate) cancelled: CancellationToken,
+    pub(crate) membership: Membership,
     /// Set by `complete_in`: whether its transaction was committed is seen afterwards.
     pub(crate) completed_in: AtomicBool,
     /// For how long the job is kept when it is completed, unless its handler says otherwise.
@@ -170,18 +172,18 @@ impl JobInfo {
     /// lost contact with the database for so long that its leases are in danger. Some seconds later the attempt is dropped
     /// where it awaits.
     pub async fn cancelled(&self) {
-        self.0.cancelled.cancelled().await;
+        self.0.membership.cancel().cancelled().await;
     }
 
     /// Whether [`cancelled`](Self::cancelled) has resolved.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.is_cancelled()
+        self.0.membership.is_cancelled()
     }
 
     /// What resolves with [`cancelled`](Self::cancelled), for code that wants a token. Cancelling it does not end the attempt.
     #[must_use]
     pub fn cancellation(&self) -> CancellationToken {
-        self.0.cancelled.child_token()
+        self.0.membership.cancel().child_token()
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use pg_queue_core::{
-    Backoff, LeasedJobId, QueueError, QueueTable,
+    Backoff, LeasedJobId, QueueError, QueueTable, TupleId,
     jobs::{self, Acknowledged, Became, EndedAttempt, Ending, Kept},
 };
 use sqlx::PgConnection;
@@ -26,6 +26,9 @@ use crate::{Event, EventJob};
 
 /// How many acknowledgements one statement takes at most.
 const BATCH: usize = 1000;
+
+/// How many are taken at once, to be told queue by queue.
+const BATCHES: usize = 4 * BATCH;
 
 /// How many bytes of outputs one statement takes, unless a single one is longer: a small server holds them several times over.
 const BATCH_BYTES: usize = 8 << 20;
@@ -63,16 +66,16 @@ impl Pending {
 /// Acknowledges until all senders are gone and everything is told.
 pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedReceiver<Ack>) {
     let mut open = true;
-    let mut arrived = Vec::with_capacity(BATCH);
+    let mut arrived = Vec::with_capacity(BATCHES);
     let mut pending: Vec<Pending> = Vec::new();
     let mut failures: u16 = 0;
     while open || !pending.is_empty() {
         let next = pending.iter().map(|pending| pending.not_before).min();
         match next {
             _ if failures > 0 => sleep(AWAY.jittered(failures)).await,
-            None => open = acks.recv_many(&mut arrived, BATCH).await > 0,
+            None => open = acks.recv_many(&mut arrived, BATCHES).await > 0,
             Some(next) if open => {
-                if let Ok(count) = timeout_at(next, acks.recv_many(&mut arrived, BATCH)).await {
+                if let Ok(count) = timeout_at(next, acks.recv_many(&mut arrived, BATCHES)).await {
                     open = count > 0;
                 }
             }
@@ -193,6 +196,12 @@ async fn tell<S>(
     kept: &mut Vec<Pending>,
 ) -> Result<(), QueueError> {
     let table = &shared.lanes[lane].table;
+    if verb == Verb::Complete {
+        complete_in_place(shared, table, part).await?;
+        if part.is_empty() {
+            return Ok(());
+        }
+    }
     let connection = shared.control.acquire().await?;
     let sent = Control::run_on(connection, async |connection| send(connection, table, verb, part).await).await;
     let changed = sent.inspect_err(|error| {
@@ -220,6 +229,41 @@ async fn tell<S>(
         } else {
             settled(shared, &one, None);
         }
+    }
+    Ok(())
+}
+
+/// Completes what is where it was claimed, which is nearly everything, and leaves the rest of the batch.
+async fn complete_in_place<S>(
+    shared: &Shared<S>,
+    table: &QueueTable,
+    part: &mut Vec<Pending>,
+) -> Result<(), QueueError> {
+    // What has completed itself is not there any more.
+    let attempts = part.iter().map(|one| &one.ack.attempt).filter(|attempt| !attempt.completed_in());
+    let jobs: Vec<(TupleId, LeasedJobId)> = attempts.map(|attempt| (attempt.place, attempt.id)).collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let connection = shared.control.acquire().await?;
+    let sent = Control::run_on(connection, async |connection| jobs::complete_at(&mut **connection, table, &jobs).await);
+    match sent.await {
+        Ok(changed) => part.retain(|one| match changed.became(one.ack.attempt.id) {
+            Some(became) => {
+                settled(shared, one, Some(became));
+                false
+            }
+            None => true,
+        }),
+        Err(error) => match error.trouble() {
+            Trouble::Away => {
+                part.iter_mut().for_each(|one| one.uncertain = true);
+                return Err(error);
+            }
+            Trouble::Gone => return Err(error),
+            // Undone: somebody has locked one of them at the last moment. The way that skips it is still open.
+            Trouble::Busy | Trouble::Refused => {}
+        },
     }
     Ok(())
 }
@@ -278,6 +322,14 @@ fn settled<S>(shared: &Shared<S>, one: &Pending, became: Option<Became>) {
         (None, Verdict::End { ending, .. }) => meant(*ending),
         (Some(became), _) => became,
     };
+    // What was put back may be due at once or soon, and nobody notifies this worker of its own doing.
+    if matches!(became, Became::Retried | Became::Released) {
+        shared.look.notify_one();
+    }
+    if became == Became::Released && took.is_none() && !shared.closing.is_cancelled() {
+        // It was claimed ahead, and nothing has happened to it.
+        return;
+    }
     let counter = match became {
         Became::Completed => &counters.completed,
         Became::Discarded => &counters.discarded,
@@ -288,10 +340,6 @@ fn settled<S>(shared: &Shared<S>, one: &Pending, became: Option<Became>) {
     };
     counter.fetch_add(1, Relaxed);
     shared.teller.tell(|| event(job(), became, verdict, took.unwrap_or_default()));
-    // What was put back may be due at once or soon, and nobody notifies this worker of its own doing.
-    if matches!(became, Became::Retried | Became::Released) {
-        shared.look.notify_one();
-    }
 }
 
 fn event(job: EventJob, became: Became, verdict: &Verdict, took: Duration) -> Event {

@@ -1,30 +1,33 @@
-//! Claiming jobs for free slots.
+//! Claiming jobs for free slots, and some ahead of them.
 
 use std::{sync::Arc, time::Duration};
 
-use pg_queue_core::{
-    Backoff, LeaseToken, QueueError,
-    jobs::{self, Claimant, ClaimedJob},
-};
+use pg_queue_core::{Backoff, QueueError, jobs};
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{Instant, sleep},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     Shared,
-    ack::{Ack, Verdict, acknowledge},
-    execute,
-    generation::Generation,
+    ack::Ack,
     heart::Life,
+    intake::{Claimed, Intake},
     orphans::Orphans,
+    pace::{MOST_AHEAD, Pace},
     shares::Shares,
     trouble::{Fails, Trouble},
     wake::Idle,
 };
-/// How many jobs one claim takes at most. Beyond some hundred a claim gains nothing more.
-const BATCH: usize = 200;
+
+/// How many jobs one claim takes at most. Beyond it the server gains nothing more, and a short job waits for a long answer.
+const BATCH: usize = 1000;
+
+/// How many jobs the first round after a quiet time claims beyond the free slots. Twice as many in each further one that leaves
+/// some: it shows only then how quickly each of several queues is to be served.
+const FIRST_STRIDE: usize = 32;
 
 /// How many ended jobs may wait for their acknowledgement before the worker begins no more of them.
 const MOST_UNTOLD: usize = 10_000;
@@ -44,8 +47,8 @@ const AWAY: Backoff = Backoff::Exponential { base: Duration::from_millis(100), m
 /// The pauses between claims from a queue that is gone or refuses them, while the others go on.
 const REFUSED: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(30) };
 
-/// Claims while there are free slots, until the worker closes. A claim in flight is never dropped half-way. Answers
-/// whether the worker knows of everything that it has claimed.
+/// Claims while there is room, until the worker closes. A claim in flight is never dropped half-way. Answers whether the worker
+/// knows of everything that it has claimed.
 pub(super) async fn run<S: Send + Sync + 'static>(
     shared: Arc<Shared<S>>,
     mut life: watch::Receiver<Life>,
@@ -53,20 +56,23 @@ pub(super) async fn run<S: Send + Sync + 'static>(
 ) -> bool {
     let closing = shared.closing.clone();
     let mut claimer = Claimer {
-        kinds: shared.registry.kinds(),
         idle: Idle::new(&shared),
-        life: life.clone(),
         rests: vec![Rest::default(); shared.lanes.len()],
+        paces: vec![Pace::default(); shared.lanes.len()],
         shares: Shares::new(shared.lanes.iter().map(|lane| lane.weight).collect()),
         failures: 0,
         orphans: Orphans::default(),
+        sweep: None,
+        stride: FIRST_STRIDE,
+        gave: 0,
+        intake: Intake::new(Arc::clone(&shared), life.clone(), acks),
         shared,
-        acks,
     };
     // Whatever it waits for, it does not wait while the worker closes.
     while !closing.is_cancelled() {
         if !life.borrow_and_update().in_contact {
             // Nothing is begun that might have to be stopped at once.
+            claimer.clear_all();
             tokio::select! {
                 () = closing.cancelled() => break,
                 changed = life.changed() => if changed.is_err() { break },
@@ -74,8 +80,9 @@ pub(super) async fn run<S: Send + Sync + 'static>(
             continue;
         }
         claimer.take_orphans_back().await;
-        let Some(slot) = claimer.slot().await else { continue };
-        let round = claimer.round(slot).await;
+        claimer.look_after_line();
+        let Some(room) = claimer.room().await else { continue };
+        let round = claimer.round(room).await;
         if let Some(error) = round.away {
             let pause = AWAY.jittered(claimer.failures);
             tracing::warn!(%error, failures = claimer.failures, ?pause, "claiming failed");
@@ -84,27 +91,35 @@ pub(super) async fn run<S: Send + Sync + 'static>(
                 () = sleep(pause) => {}
             }
         } else if round.begun > 0 {
-            claimer.idle.found(&claimer.shared, claimer.id()).await;
+            claimer.idle.found(&claimer.shared, claimer.intake.id(), round.begun).await;
         } else {
             claimer.wait().await;
         }
     }
+    claimer.end_sweep().await;
+    claimer.clear_all();
     // Its handlers may run on for long, and nobody needs to wake it any more.
-    claimer.idle.unwish(&claimer.shared, claimer.id()).await;
+    claimer.idle.unwish(&claimer.shared, claimer.intake.id()).await;
     claimer.orphans.are_ruled_out()
 }
 
 struct Claimer<S> {
     shared: Arc<Shared<S>>,
-    kinds: Vec<String>,
+    intake: Intake<S>,
     idle: Idle,
-    life: watch::Receiver<Life>,
     /// For each queue, how its last claim went.
     rests: Vec<Rest>,
+    /// For each queue, how quickly its jobs end.
+    paces: Vec<Pace>,
     shares: Shares,
     failures: u16,
     orphans: Orphans,
-    acks: mpsc::UnboundedSender<Ack>,
+    /// A sweep that is on its way beside the claims.
+    sweep: Option<JoinHandle<Result<(), QueueError>>>,
+    /// How many jobs a round claims beyond the free slots.
+    stride: usize,
+    /// How many queues gave jobs in the last round.
+    gave: usize,
 }
 
 /// Until when a queue is left alone.
@@ -131,6 +146,12 @@ impl Rest {
 #[derive(Default)]
 struct Round {
     begun: usize,
+    /// How many queues gave some.
+    gave: usize,
+    /// A queue gave all that it was asked for.
+    has_more: bool,
+    /// What is put in line when all queues were asked.
+    held: Vec<Claimed>,
     /// Queues that had nothing.
     empty: Vec<usize>,
     /// The database is away.
@@ -138,10 +159,6 @@ struct Round {
 }
 
 impl<S: Send + Sync + 'static> Claimer<S> {
-    fn id(&self) -> pg_queue_core::WorkerId {
-        self.life.borrow().id
-    }
-
     /// Waits until another look is worth it.
     async fn wait(&mut self) {
         let now = Instant::now();
@@ -149,47 +166,117 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         let free: Vec<usize> = (0..self.rests.len()).filter(|lane| self.shared.lanes[*lane].free() > 0).collect();
         let serving: Vec<usize> = free.iter().copied().filter(|lane| !self.rests[*lane].lasts(now)).collect();
         let rests = free.iter().filter_map(|lane| self.rests[*lane].until);
-        let end = rests.chain(self.orphans.next_look()).min();
-        let id = self.id();
-        self.idle.wait(&self.shared, id, &serving, end).await;
+        let sweeps = serving.iter().filter_map(|lane| self.shared.lanes[*lane].sweeps().wanted_at());
+        let end = rests.chain(sweeps).chain(self.orphans.next_look()).chain(self.shared.ahead.patience_ends()).min();
+        self.idle.wait(&self.shared, self.intake.id(), &serving, end).await;
     }
 
-    /// Waits for a free slot. `None`: something else has to be looked at first.
-    async fn slot(&mut self) -> Option<OwnedSemaphorePermit> {
+    /// Gives back what waits in line for nothing: its queue was paused, or its handlers have become slow.
+    fn look_after_line(&mut self) {
+        let now = Instant::now();
+        for (lane, pace) in self.paces.iter_mut().enumerate() {
+            let treated = &self.shared.lanes[lane];
+            let (ended, busy) = treated.noted();
+            pace.learn(ended, busy);
+            let overdue = self.shared.ahead.is_overdue(lane, now);
+            if overdue {
+                pace.is_too_slow();
+            }
+            if overdue || treated.is_paused() {
+                let count = self.intake.clear(lane);
+                if count > 0 {
+                    tracing::debug!(queue = %treated.queue(), count, overdue, "jobs go back that were claimed ahead");
+                }
+            }
+        }
+        self.intake.serve();
+    }
+
+    fn clear_all(&self) {
+        for lane in 0..self.paces.len() {
+            self.intake.clear(lane);
+        }
+    }
+
+    /// How many jobs of this queue to claim ahead.
+    fn ahead(&self, lane: usize) -> usize {
+        let pace = self.paces[lane].ahead(self.shared.lanes[lane].limit().min(self.shared.settings.concurrency));
+        pace.min(MOST_AHEAD / self.gave.max(1))
+    }
+
+    /// How many more jobs of this queue there is room for. None, as long as enough are in line.
+    fn room_in(&self, lane: usize) -> usize {
+        let (ahead, in_line) = (self.ahead(lane), self.shared.ahead.of_lane(lane));
+        let room = (self.shared.lanes[lane].free() + ahead).saturating_sub(in_line);
+        if in_line > 0 && room < ahead.div_ceil(2) { 0 } else { room }
+    }
+
+    /// How many more jobs there is room for, of all queues.
+    fn room_in_all(&self) -> usize {
+        let ahead = (0..self.paces.len()).map(|lane| self.ahead(lane)).sum::<usize>().min(MOST_AHEAD);
+        (self.shared.slots.available_permits() + ahead).saturating_sub(self.shared.ahead.len())
+    }
+
+    /// Waits until there is room. `None`: something else has to be looked at first.
+    async fn room(&mut self) -> Option<usize> {
         let shared = Arc::clone(&self.shared);
         let running = shared.settings.concurrency.saturating_sub(shared.slots.available_permits());
-        if shared.leases.len().saturating_sub(running) >= MOST_UNTOLD {
+        if shared.leases.len().saturating_sub(running + shared.ahead.len()) >= MOST_UNTOLD {
             tokio::select! {
                 () = shared.closing.cancelled() => {}
                 () = sleep(UNTOLD_PAUSE) => {}
             }
             return None;
         }
-        if let Ok(slot) = Arc::clone(&shared.slots).try_acquire_owned() {
-            return Some(slot);
+        // Asked before anything else: a slot that becomes free after this is waited for below.
+        let all_serve = shared.slots.available_permits() == 0;
+        if !all_serve && self.intake.serve() > 0 {
+            return None;
         }
-        // Who could not take a job does not want to be woken for one.
-        self.idle.unwish(&shared, self.id()).await;
+        let mut reached = false;
+        for lane in 0..self.paces.len() {
+            reached |=
+                shared.ahead.ring_at(lane, self.ahead(lane) / 2) && shared.lanes[lane].free() + self.ahead(lane) > 0;
+        }
+        let room = self.room_in_all();
+        // With nothing in line it is for the round to find out that all queues are full, and to wait for that to change.
+        // Nor is anything claimed ahead of slots that are all taken, unless there was something lately.
+        if room > 0 && (reached || shared.ahead.len() == 0) && (self.gave > 0 || !all_serve) {
+            return Some(room);
+        }
+        if all_serve && shared.ahead.len() == 0 {
+            // Who could not take a job does not want to be woken for one.
+            self.idle.unwish(&shared, self.intake.id()).await;
+        }
+        let patience_ends = shared.ahead.patience_ends();
         tokio::select! {
-            () = shared.closing.cancelled() => None,
-            slot = Arc::clone(&shared.slots).acquire_owned() => slot.ok(),
-            () = self.orphans.look_is_due() => None,
+            () = shared.closing.cancelled() => {}
+            () = shared.look.notified() => {}
+            // If one was free, what is in line may not begin yet.
+            slot = shared.slots.acquire(), if all_serve => drop(slot),
+            () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => {}
+            () = self.orphans.look_is_due() => {}
         }
+        None
     }
 
-    /// Claims while slots are free and queues have something: first from those that had something lately, and from the
+    /// Claims while there is room and queues have something: first from those that had something lately, and from the
     /// others if that came to nothing.
-    async fn round(&mut self, slot: OwnedSemaphorePermit) -> Round {
+    async fn round(&mut self, room: usize) -> Round {
         let now = Instant::now();
-        let asked = |lane: &usize| !self.rests[*lane].lasts(now) && self.shared.lanes[*lane].free() > 0;
+        let asked = |lane: &usize| !self.rests[*lane].lasts(now) && self.room_in(*lane) > 0;
         let (later, first): (Vec<usize>, Vec<usize>) =
             (0..self.rests.len()).filter(asked).partition(|lane| self.rests[*lane].had_nothing(now));
-        let mut slot = Some(slot);
+        let room = room.min(self.shared.slots.available_permits() + self.stride);
         let mut round = Round::default();
-        self.ask(first, &mut slot, &mut round).await;
+        self.ask(first, room, &mut round).await;
         if round.begun == 0 && round.away.is_none() {
-            self.ask(later, &mut slot, &mut round).await;
+            self.ask(later, room, &mut round).await;
         }
+        // Together, so that they begin by their shares, and not in the order in which they were claimed.
+        self.gave = round.gave;
+        round.held.drain(..).for_each(|claimed| self.intake.put(claimed));
+        self.stride = if round.has_more { (self.stride * 2).min(MOST_AHEAD) } else { FIRST_STRIDE };
         let until = (round.begun > 0).then(|| Instant::now() + NOTHING_THERE);
         for lane in round.empty.drain(..) {
             self.rests[lane].nothing_until = until;
@@ -197,33 +284,45 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         round
     }
 
-    /// Claims from these queues by their shares; and once more from those that have more, if slots are left.
-    async fn ask(&mut self, mut lanes: Vec<usize>, slot: &mut Option<OwnedSemaphorePermit>, round: &mut Round) {
+    /// Claims from these queues by their shares; and once more from those that have more, if there is room left.
+    async fn ask(&mut self, mut lanes: Vec<usize>, mut room: usize, round: &mut Round) {
         for _ in 0..2 {
             let mut more = Vec::new();
-            for (lane, share) in self.shares.divide(self.free(slot), &lanes) {
-                let most = share.min(self.free(slot)).min(self.shared.lanes[lane].free()).min(BATCH);
+            for (lane, share) in self.shares.divide(room, &lanes) {
+                let mut most = share.min(room).min(self.room_in(lane)).min(BATCH);
                 if most == 0 || self.shared.closing.is_cancelled() {
                     continue;
                 }
-                // The generation first: if the worker is declared dead after this, what is claimed under its old id belongs
-                // to a generation that is over.
-                let generation = self.shared.generations.current();
-                match self.claim(lane, most).await {
-                    Ok(jobs) => {
+                let sweep = {
+                    let sweeps = self.shared.lanes[lane].sweeps();
+                    sweeps.is_due(Instant::now()).then(|| sweeps.are_quick())
+                };
+                if sweep == Some(false) {
+                    let reserved = self.sweep_beside(lane, most.div_ceil(2));
+                    (most, room) = (most - reserved, room - reserved);
+                    if most == 0 {
+                        continue;
+                    }
+                }
+                match self.intake.claim(lane, most, sweep == Some(true)).await {
+                    Ok(claimed) => {
+                        let jobs = claimed.len();
                         (self.failures, self.rests[lane]) = (0, Rest::default());
-                        self.shares.gave(lane, jobs.len());
-                        if jobs.len() == most {
+                        self.shares.gave(lane, jobs);
+                        round.gave += usize::from(jobs > 0);
+                        if self.gave > 1 {
+                            round.held.push(claimed);
+                        } else {
+                            self.intake.put(claimed);
+                        }
+                        if jobs == most {
+                            round.has_more = true;
                             more.push(lane);
-                        } else if jobs.is_empty() {
+                        } else if jobs == 0 {
                             round.empty.push(lane);
                         }
-                        round.begun += jobs.len();
-                        for job in jobs {
-                            // Only this task takes slots, and it claimed no more jobs than were free.
-                            let slot = slot.take().or_else(|| Arc::clone(&self.shared.slots).try_acquire_owned().ok());
-                            self.begin(lane, job, slot, &generation);
-                        }
+                        round.begun += jobs;
+                        room = room.saturating_sub(jobs);
                     }
                     Err(error) if error.trouble() == Trouble::Away => {
                         self.failures = self.failures.saturating_add(1);
@@ -238,9 +337,38 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         }
     }
 
-    /// How many jobs may begin: with the slot that is taken already.
-    fn free(&self, slot: &Option<OwnedSemaphorePermit>) -> usize {
-        usize::from(slot.is_some()) + self.shared.slots.available_permits()
+    /// Sweeps a queue beside the claims, for at most so many jobs, unless a sweep is on its way. Answers how many it may bring.
+    fn sweep_beside(&mut self, lane: usize, most: usize) -> usize {
+        if self.sweep.is_some() {
+            return 0;
+        }
+        self.shared.ahead.reserve(lane, most);
+        let intake = self.intake.clone();
+        self.sweep = Some(tokio::spawn(async move {
+            let swept = intake.claim(lane, most, true).await.map(|claimed| intake.put(claimed));
+            intake.shared.ahead.unreserve(lane, most);
+            intake.shared.look.notify_one();
+            swept
+        }));
+        most
+    }
+
+    /// Waits for the end of a sweep, if one is on its way.
+    async fn end_sweep(&mut self) {
+        let Some(sweep) = self.sweep.take() else { return };
+        match sweep.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a sweep failed");
+                if error.trouble() == Trouble::Away {
+                    self.orphans.suspect();
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a sweep has ended by a mistake of its own");
+                self.orphans.suspect();
+            }
+        }
     }
 
     /// Leaves one queue alone for a while.
@@ -253,45 +381,16 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         tracing::warn!(%queue, %error, failures = rest.failures, ?pause, "claiming from one queue failed");
     }
 
-    async fn claim(&self, lane: usize, limit: usize) -> Result<Vec<ClaimedJob>, QueueError> {
-        let Life { id, in_contact, .. } = *self.life.borrow();
-        if !in_contact {
-            return Ok(Vec::new());
-        }
-        let token = LeaseToken::random();
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        self.shared
-            .control
-            .run(async |connection| {
-                let table = &self.shared.lanes[lane].table;
-                let claimant = Claimant::Worker(id);
-                jobs::claim(&mut **connection, table, claimant, token, Some(&self.kinds), limit).await
-            })
-            .await
-    }
-
-    /// Starts the job's handler, unless the worker has closed or lost contact while the claim was on its way.
-    fn begin(&self, lane: usize, job: ClaimedJob, slot: Option<OwnedSemaphorePermit>, generation: &Generation) {
-        let shared = &self.shared;
-        let membership = generation.join();
-        let (attempt, given) = shared.attempt(lane, job, membership.cancel.clone());
-        let may_begin = !shared.closing.is_cancelled() && !generation.is_over() && self.life.borrow().in_contact;
-        let Some(slot) = slot.filter(|_| may_begin) else {
-            shared.leases.add(&attempt);
-            return acknowledge(&self.acks, Ack { attempt, verdict: Verdict::RELEASE, took: None });
-        };
-        shared.leases.add_running(&attempt, &membership);
-        let place = shared.lanes[lane].enter();
-        let start = execute::Start { attempt, given, membership, slot, place };
-        shared.handlers.spawn(execute::run(Arc::clone(shared), start, self.acks.clone()));
-    }
-
     /// Gives back what bears this worker's id without its knowing. Here, because no claim is in flight here.
     async fn take_orphans_back(&mut self) {
+        if self.sweep.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.end_sweep().await;
+        }
         if !self.orphans.begin_look() {
             return;
         }
-        let (id, known) = (self.id(), self.shared.leases.tokens());
+        self.end_sweep().await;
+        let (id, known) = (self.intake.id(), self.shared.leases.tokens());
         for lane in &self.shared.lanes {
             let (queue, table) = (lane.queue(), &lane.table);
             let looked = async |connection: &mut PoolConnection<Postgres>| {

@@ -2,8 +2,11 @@
 
 use std::{
     any::Any,
+    fmt,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::AtomicBool},
+    task::Poll,
     time::Duration,
 };
 
@@ -14,9 +17,9 @@ use pg_queue_core::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
+    task::yield_now,
     time::{Instant, sleep},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
@@ -31,12 +34,11 @@ use crate::{
 };
 
 /// An attempt that is about to be made.
+#[derive(Debug)]
 pub(super) struct Start {
     pub(super) attempt: Arc<Attempt>,
     pub(super) given: Given,
     pub(super) membership: Membership,
-    pub(super) slot: OwnedSemaphorePermit,
-    pub(super) place: Place,
 }
 
 /// What an attempt is given.
@@ -45,15 +47,23 @@ pub(super) struct Given {
     timeout: Option<TimeLimit>,
 }
 
+// Payloads stay out of logs.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
 impl<S> Shared<S> {
     /// What a claimed job is to its handler, and to whoever acknowledges its end.
-    pub(super) fn attempt(&self, lane: usize, job: ClaimedJob, cancelled: CancellationToken) -> (Arc<Attempt>, Given) {
+    pub(super) fn attempt(&self, lane: usize, job: ClaimedJob, membership: Membership) -> (Arc<Attempt>, Given) {
         let keep = self.registry.get(&job.kind).and_then(|entry| entry.keep);
         let attempt = Attempt {
             queue: self.queue.clone(),
             table: self.lanes[lane].table.clone(),
             lane,
             id: job.id,
+            place: job.place,
             kind: job.kind,
             max_attempts: job.max_attempts,
             priority: job.priority,
@@ -62,7 +72,7 @@ impl<S> Shared<S> {
             request_id: job.request_id,
             tags: job.tags,
             metadata: job.metadata,
-            cancelled,
+            membership,
             completed_in: AtomicBool::new(false),
             keep: keep.or_else(|| self.lanes[lane].keep_completed()),
             left: Mutex::default(),
@@ -72,13 +82,46 @@ impl<S> Shared<S> {
     }
 }
 
-/// Runs an attempt and acknowledges it. The slot is free again when the handler has ended.
-pub(super) async fn run<S: Send + Sync + 'static>(
+/// After so many jobs a slot's task lets others have its thread: jobs that await nothing would keep it for ever.
+const IN_A_ROW: u32 = 32;
+
+/// What becomes of a slot: runs jobs one after the other for as long as there are claimed ones. The slot is free again when there
+/// are none.
+pub(super) async fn serve<S: Send + Sync + 'static>(
     shared: Arc<Shared<S>>,
-    start: Start,
+    slot: OwnedSemaphorePermit,
+    first: (Start, Place),
     acks: mpsc::UnboundedSender<Ack>,
 ) {
-    let Start { attempt, given, membership, slot, place } = start;
+    let mut next = Some(first);
+    let mut in_a_row = 0;
+    while let Some((start, place)) = next {
+        run(&shared, start, &acks).await;
+        drop(place);
+        in_a_row += 1;
+        if in_a_row == IN_A_ROW {
+            in_a_row = 0;
+            yield_now().await;
+        }
+        next = shared.next();
+    }
+    drop(slot);
+}
+
+impl<S> Shared<S> {
+    /// The next claimed job that may begin. None after the worker has been asked to close.
+    pub(super) fn next(&self) -> Option<(Start, Place)> {
+        if self.closing.is_cancelled() { None } else { self.ahead.next(&self.lanes) }
+    }
+}
+
+/// Runs an attempt and acknowledges it.
+pub(super) async fn run<S: Send + Sync + 'static>(
+    shared: &Arc<Shared<S>>,
+    start: Start,
+    acks: &mpsc::UnboundedSender<Ack>,
+) {
+    let Start { attempt, given, membership } = start;
     let span = tracing::info_span!(
         "job",
         id = %attempt.id,
@@ -88,29 +131,27 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         traceparent = attempt.metadata.get("traceparent").and_then(|it| it.as_str()),
     );
     let job = JobInfo(Arc::clone(&attempt));
-    let mut promise = Promise { shared: Arc::clone(&shared), acks, attempt, began: None, verdict: None };
-    if !membership.cancel.is_cancelled() {
-        promise.began = Some(Instant::now());
-        promise.verdict = Some(verdict(&shared, job, &given, &membership).instrument(span).await);
-    } else {
-        // Its generation has ended before its turn came: nothing has happened that could count as an attempt.
+    let mut promise = Promise { shared, acks, attempt, began: None, verdict: None };
+    if membership.is_over() {
+        // Its generation, its lease or the wish for it has ended before its turn came: nothing has happened that could count
+        // as an attempt.
         promise.verdict = Some(Verdict::RELEASE);
+    } else {
+        promise.began = Some(Instant::now());
+        promise.verdict = Some(verdict(shared, job, &given, &membership).instrument(span).await);
     }
-    drop(promise);
-    drop(place);
-    drop(slot);
 }
 
 /// One acknowledgement, whatever happens. Without one the job would be held for as long as the worker lives.
-struct Promise<S> {
-    shared: Arc<Shared<S>>,
-    acks: mpsc::UnboundedSender<Ack>,
+struct Promise<'s, S> {
+    shared: &'s Shared<S>,
+    acks: &'s mpsc::UnboundedSender<Ack>,
     attempt: Arc<Attempt>,
     began: Option<Instant>,
     verdict: Option<Verdict>,
 }
 
-impl<S> Drop for Promise<S> {
+impl<S> Drop for Promise<'_, S> {
     fn drop(&mut self) {
         let verdict = self.verdict.take().unwrap_or_else(|| {
             let error = "the attempt was dropped with the runtime, or panicked outside of its handler";
@@ -118,7 +159,10 @@ impl<S> Drop for Promise<S> {
         });
         self.shared.leases.ended(self.attempt.id);
         let took = self.began.map(|began| began.elapsed());
-        acknowledge(&self.acks, Ack { attempt: Arc::clone(&self.attempt), verdict, took });
+        if let Some(took) = took {
+            self.shared.lanes[self.attempt.lane].note(took);
+        }
+        acknowledge(self.acks, Ack { attempt: Arc::clone(&self.attempt), verdict, took });
     }
 }
 
@@ -208,21 +252,25 @@ async fn supervise(
             None => std::future::pending().await,
         }
     };
-    let first = tokio::select! {
+    // What ends without awaiting anything needs nobody who could stop it, and being stoppable is what costs most here.
+    let first = match poll_fn(|context| Poll::Ready(handler.as_mut().poll(context))).await {
+        Poll::Ready(ended) => Ok(Ended::ByItself(ended)),
+        Poll::Pending => tokio::select! {
         biased;
-        () = membership.stop.cancelled() => Err(Ended::Interrupted(membership.reason())),
+        () = membership.stop().cancelled() => Err(Ended::Interrupted(membership.reason())),
         // Before the handler, which it wakes as well: what that answers then is an answer to it.
-        () = membership.cancel.cancelled() => Err(Ended::Interrupted(membership.reason())),
+        () = membership.cancel().cancelled() => Err(Ended::Interrupted(membership.reason())),
         ended = &mut handler => Ok(Ended::ByItself(ended)),
         () = time_is_up => Err(Ended::TimedOut(timeout.unwrap_or_default())),
+        },
     };
     let ended = match first {
         Ok(ended) => ended,
         Err(asked_to_end) => {
-            membership.cancel.cancel();
+            membership.cancel().cancel();
             tokio::select! {
                 biased;
-                () = membership.stop.cancelled() => asked_to_end,
+                () = membership.stop().cancelled() => asked_to_end,
                 ended = &mut handler => heeded(asked_to_end, ended),
                 () = sleep(grace) => asked_to_end,
             }

@@ -36,65 +36,87 @@ impl Reason {
 /// The handlers that were started since the last time that all were ended. Whoever claims jobs takes it before the claim
 /// and starts them in it: what ends the generation in the meantime ends them too.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Generation {
+pub(super) struct Generation(Arc<Tokens>);
+
+#[derive(Debug, Default)]
+struct Tokens {
     /// Asks the handlers to end.
     cancel: CancellationToken,
     /// Drops them.
     stop: CancellationToken,
-    reason: Arc<OnceLock<Reason>>,
+    reason: OnceLock<Reason>,
 }
 
 impl Generation {
     /// Whether its handlers were asked to end.
     pub(super) fn is_over(&self) -> bool {
-        self.cancel.is_cancelled()
+        self.0.cancel.is_cancelled()
     }
 
-    /// Tokens for a new handler.
+    /// For a new handler.
     pub(super) fn join(&self) -> Membership {
-        Membership {
-            cancel: self.cancel.child_token(),
-            stop: self.stop.child_token(),
-            reason: Arc::clone(&self.reason),
-            own: Arc::default(),
-        }
+        let member =
+            Member { generation: self.clone(), cancel: OnceLock::new(), stop: OnceLock::new(), own: OnceLock::new() };
+        Membership(Arc::new(member))
     }
 
     fn end(&self, reason: Reason) {
-        self.reason.get_or_init(|| reason);
-        self.cancel.cancel();
+        self.0.reason.get_or_init(|| reason);
+        self.0.cancel.cancel();
     }
 }
 
 /// One handler's share in its generation.
 #[derive(Debug, Clone)]
-pub(super) struct Membership {
-    /// Asks this handler to end: by the generation, or because its time is up.
-    pub(super) cancel: CancellationToken,
-    /// Drops this handler.
-    pub(super) stop: CancellationToken,
-    /// Why its generation was ended.
-    reason: Arc<OnceLock<Reason>>,
+pub(crate) struct Membership(Arc<Member>);
+
+/// Its tokens are children of the generation's, made when somebody asks for them: most handlers end before that, and a child
+/// costs its parent a lock at its birth and at its death.
+#[derive(Debug)]
+struct Member {
+    generation: Generation,
+    cancel: OnceLock<CancellationToken>,
+    stop: OnceLock<CancellationToken>,
     /// Why it alone was ended.
-    own: Arc<OnceLock<Reason>>,
+    own: OnceLock<Reason>,
 }
 
 impl Membership {
+    /// Asks this handler to end: with its generation, or because its time is up.
+    pub(crate) fn cancel(&self) -> &CancellationToken {
+        self.0.cancel.get_or_init(|| self.0.generation.0.cancel.child_token())
+    }
+
+    /// Drops this handler.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        self.0.stop.get_or_init(|| self.0.generation.0.stop.child_token())
+    }
+
+    /// Whether the handler was asked to end.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.cancel.get().unwrap_or(&self.0.generation.0.cancel).is_cancelled()
+    }
+
+    /// Whether the handler was asked to end, or is to be dropped.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_cancelled() || self.0.stop.get().unwrap_or(&self.0.generation.0.stop).is_cancelled()
+    }
+
     /// Why the handler was ended, by itself or with its generation.
     pub(super) fn reason(&self) -> Reason {
-        self.own.get().or_else(|| self.reason.get()).copied().unwrap_or(Reason::LeaseLost)
+        self.0.own.get().or_else(|| self.0.generation.0.reason.get()).copied().unwrap_or(Reason::LeaseLost)
     }
 
     /// Asks this handler to end, because somebody wants its job cancelled.
     pub(super) fn cancel_job(&self) {
-        self.own.get_or_init(|| Reason::Cancelled);
-        self.cancel.cancel();
+        self.0.own.get_or_init(|| Reason::Cancelled);
+        self.cancel().cancel();
     }
 
     /// Drops this handler, because its lease is gone.
     pub(super) fn lose_lease(&self) {
-        self.own.get_or_init(|| Reason::LeaseLost);
-        self.stop.cancel();
+        self.0.own.get_or_init(|| Reason::LeaseLost);
+        self.stop().cancel();
     }
 }
 
@@ -116,7 +138,7 @@ impl Generations {
     pub(super) fn stop(&self, reason: Reason) {
         let generation = self.current();
         generation.end(reason);
-        generation.stop.cancel();
+        generation.0.stop.cancel();
     }
 
     /// Handlers that start from now on have nothing to do with what ended the earlier ones.
@@ -125,9 +147,10 @@ impl Generations {
     /// danger has to drop them as well, and both generations are stopped by one token.
     pub(super) fn begin_anew(&self) {
         let mut generation = self.lock();
-        if generation.reason.get().is_some_and(|reason| *reason != Reason::Shutdown) {
-            let stop = if generation.stop.is_cancelled() { CancellationToken::new() } else { generation.stop.clone() };
-            *generation = Generation { stop, ..Generation::default() };
+        let Tokens { stop, reason, .. } = &*generation.0;
+        if reason.get().is_some_and(|reason| *reason != Reason::Shutdown) {
+            let stop = if stop.is_cancelled() { CancellationToken::new() } else { stop.clone() };
+            *generation = Generation(Arc::new(Tokens { stop, ..Tokens::default() }));
         }
     }
 
@@ -147,10 +170,10 @@ mod tests {
         generations.cancel(Reason::OutOfContact);
         generations.begin_anew();
         let later = generations.current().join();
-        assert!(earlier.cancel.is_cancelled() && !earlier.stop.is_cancelled());
-        assert!(!later.cancel.is_cancelled());
+        assert!(earlier.cancel().is_cancelled() && !earlier.stop().is_cancelled());
+        assert!(!later.cancel().is_cancelled());
         generations.stop(Reason::OutOfContact);
-        assert!(earlier.stop.is_cancelled() && later.stop.is_cancelled());
+        assert!(earlier.stop().is_cancelled() && later.stop().is_cancelled());
     }
 
     #[test]
@@ -159,7 +182,7 @@ mod tests {
         generations.stop(Reason::DeclaredDead);
         generations.begin_anew();
         let next = generations.current();
-        assert!(!next.is_over() && !next.join().stop.is_cancelled());
+        assert!(!next.is_over() && !next.join().stop().is_cancelled());
     }
 
     #[test]
@@ -169,5 +192,26 @@ mod tests {
         generations.begin_anew();
         assert!(generations.current().is_over());
         assert_eq!(generations.current().join().reason(), Reason::Shutdown);
+    }
+
+    #[test]
+    fn a_token_that_is_made_after_the_end_says_so() {
+        let generations = Generations::default();
+        let member = generations.current().join();
+        assert!(!member.is_over());
+        generations.stop(Reason::OutOfContact);
+        assert!(member.is_over() && member.cancel().is_cancelled() && member.stop().is_cancelled());
+        assert_eq!(member.reason(), Reason::OutOfContact);
+    }
+
+    #[test]
+    fn what_ends_one_handler_does_not_end_the_others() {
+        let generation = Generations::default().current();
+        let (cancelled, lost, other) = (generation.join(), generation.join(), generation.join());
+        cancelled.cancel_job();
+        lost.lose_lease();
+        assert!(cancelled.is_cancelled() && !lost.is_cancelled() && lost.is_over());
+        assert!(!other.is_over() && !generation.is_over());
+        assert_eq!((cancelled.reason(), lost.reason()), (Reason::Cancelled, Reason::LeaseLost));
     }
 }

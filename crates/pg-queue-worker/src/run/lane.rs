@@ -3,7 +3,10 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -11,6 +14,7 @@ use std::{
 use pg_queue_core::{QueueName, QueueTable, Schema, queues::QueueSettings};
 use tokio::sync::Notify;
 
+use super::sweeps::Sweeps;
 use crate::QueueOptions;
 
 /// One of the worker's queues.
@@ -20,10 +24,17 @@ pub(super) struct Lane {
     pub(super) weight: u32,
     /// How many of its jobs may run at once, as the worker was built.
     built: usize,
+    /// How many jobs of all queues may.
+    most: usize,
     /// What is set for the queue in the database, as far as the worker has heard.
     settings: Mutex<Option<QueueSettings>>,
     /// How many of its jobs run.
     running: AtomicUsize,
+    /// How many of its handlers have ended, and how many nanoseconds they took.
+    ended: AtomicU64,
+    busy: AtomicU64,
+    /// How far the worker has claimed.
+    sweeps: Mutex<Sweeps>,
     /// Rung when a job of it may run again.
     look: Arc<Notify>,
 }
@@ -34,8 +45,12 @@ impl Lane {
             table: options.name.table(schema),
             weight: options.weight,
             built: options.concurrency.unwrap_or(most),
+            most,
             settings: Mutex::default(),
             running: AtomicUsize::new(0),
+            ended: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            sweeps: Mutex::new(Sweeps::new()),
             look,
         }
     }
@@ -66,7 +81,13 @@ impl Lane {
         self.limit().saturating_sub(self.running.load(SeqCst))
     }
 
-    fn limit(&self) -> usize {
+    /// Whether one of its claimed jobs may begin.
+    pub(super) fn may_run(&self) -> bool {
+        self.free() > 0 && !self.is_paused()
+    }
+
+    /// How many of its jobs may run at once.
+    pub(super) fn limit(&self) -> usize {
         let set = self.settings().and_then(|settings| settings.concurrency);
         set.map_or(self.built, |jobs| usize::try_from(jobs).unwrap_or(usize::MAX))
     }
@@ -79,6 +100,26 @@ impl Lane {
             self.look.notify_one();
         }
         changed
+    }
+
+    /// Makes the claimer look.
+    pub(super) fn ring(&self) {
+        self.look.notify_one();
+    }
+
+    /// A handler of it has ended.
+    pub(super) fn note(&self, took: Duration) {
+        self.ended.fetch_add(1, Relaxed);
+        self.busy.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// How many have, and how long all of them took.
+    pub(super) fn noted(&self) -> (u64, Duration) {
+        (self.ended.load(Relaxed), Duration::from_nanos(self.busy.load(Relaxed)))
+    }
+
+    pub(super) fn sweeps(&self) -> MutexGuard<'_, Sweeps> {
+        self.sweeps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A job of it begins to run.
@@ -103,7 +144,8 @@ pub(super) struct Place(Arc<Lane>);
 impl Drop for Place {
     fn drop(&mut self) {
         let ran = self.0.running.fetch_sub(1, SeqCst);
-        if ran >= self.0.limit() {
+        let limit = self.0.limit();
+        if ran >= limit && limit < self.0.most {
             // The lane was full, so that nobody may have looked at it while other slots were free.
             self.0.look.notify_one();
         }

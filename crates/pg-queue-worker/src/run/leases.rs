@@ -7,7 +7,7 @@ use std::{
 
 use pg_queue_core::{LeaseToken, LeasedJobId, jobs::Held};
 
-use super::generation::Membership;
+use super::{execute::Start, generation::Membership};
 use crate::job_info::Attempt;
 
 /// Every job that is claimed and not yet acknowledged. What bears this worker's id in the database under any other token
@@ -19,23 +19,21 @@ pub(super) struct Leases(Mutex<HashMap<LeasedJobId, Claimed>>);
 struct Claimed {
     /// Which of the worker's queues.
     lane: usize,
-    /// None for a job whose handler does not run, or not any more.
+    /// None for a job whose handler does not run any more, and will not.
     running: Option<(Arc<Attempt>, Membership)>,
 }
 
 impl Leases {
-    /// A job was claimed, and is given back at once.
-    pub(super) fn add(&self, attempt: &Attempt) {
-        self.lock().insert(attempt.id, Claimed { lane: attempt.lane, running: None });
+    /// Jobs were claimed whose handlers are about to start, or wait for their turn.
+    pub(super) fn add<'s>(&self, starts: impl IntoIterator<Item = &'s Start>) {
+        let mut leases = self.lock();
+        for Start { attempt, membership, .. } in starts {
+            let running = Some((Arc::clone(attempt), membership.clone()));
+            leases.insert(attempt.id, Claimed { lane: attempt.lane, running });
+        }
     }
 
-    /// A job was claimed and its handler is about to start.
-    pub(super) fn add_running(&self, attempt: &Arc<Attempt>, membership: &Membership) {
-        let running = Some((Arc::clone(attempt), membership.clone()));
-        self.lock().insert(attempt.id, Claimed { lane: attempt.lane, running });
-    }
-
-    /// The handler has ended: nothing can stop it any more.
+    /// The handler has ended or will not begin: nothing can stop it any more.
     pub(super) fn ended(&self, id: LeasedJobId) {
         if let Some(claimed) = self.lock().get_mut(&id) {
             claimed.running = None;

@@ -2,6 +2,7 @@
 
 mod ack;
 mod acknowledger;
+mod ahead;
 mod claim;
 mod clock;
 mod control;
@@ -11,17 +12,20 @@ mod generation;
 mod heart;
 #[cfg(feature = "testing")]
 mod inline;
+mod intake;
 mod lane;
 mod leases;
 mod maintain;
 mod observer;
 mod orphans;
+mod pace;
 mod parts;
 mod progress;
 mod shares;
 mod signals;
 mod stopping;
 mod summary;
+mod sweeps;
 mod trouble;
 mod wake;
 
@@ -39,9 +43,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "testing")]
 pub(crate) use self::inline::Inline;
-pub(crate) use self::progress::ProgressBoard;
 pub use self::summary::Summary;
-use self::{control::Control, generation::Generations, lane::Lane, leases::Leases, parts::Parts, summary::Counters};
+use self::{
+    ahead::Ahead, control::Control, generation::Generations, lane::Lane, leases::Leases, parts::Parts,
+    summary::Counters,
+};
+pub(crate) use self::{generation::Membership, progress::ProgressBoard};
 use crate::{Middleware, QueueOptions, Worker, WorkerHandle, builder::Settings, events::Teller, registry::Registry};
 
 /// What the tasks of a running worker share.
@@ -59,6 +66,8 @@ struct Shared<S> {
     control: Control,
     /// Free places for handlers.
     slots: Arc<Semaphore>,
+    /// Claimed jobs that have not begun.
+    ahead: Ahead,
     generations: Arc<Generations>,
     /// Every job that is claimed and not yet acknowledged.
     leases: Leases,
@@ -162,6 +171,7 @@ impl<S: Send + Sync + 'static> Shared<S> {
         let WorkerHandle { closing, hurry } = handle;
         let shared = Self {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
+            ahead: Ahead::new(&lanes),
             queue,
             state,
             kinds: registry.kinds(),

@@ -2,7 +2,7 @@
 
 /// Fair queueing: each queue has a clock that goes on by what it was given, the slower the more weight it has, and the one
 /// whose clock is behind comes first. Who had nothing to give meanwhile does not save that up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shares {
     weights: Vec<u32>,
     clocks: Vec<f64>,
@@ -25,6 +25,11 @@ impl Shares {
         let mut order: Vec<(usize, usize)> = queues.iter().map(|queue| (*queue, share(*queue).max(1))).collect();
         order.sort_by(|(one, _), (other, _)| self.clock(*one).total_cmp(&self.clock(*other)));
         order
+    }
+
+    /// Which of `queues` comes next.
+    pub(super) fn next(&self, queues: impl Iterator<Item = usize>) -> Option<usize> {
+        queues.min_by(|one, other| self.clock(*one).total_cmp(&self.clock(*other)))
     }
 
     /// `queue` was given slots for so many jobs.
@@ -50,6 +55,7 @@ mod tests {
         let all: Vec<usize> = (0..served.len()).collect();
         for _ in 0..slots {
             let (queue, _) = shares.divide(1, &all).into_iter().find(|(queue, _)| busy.contains(queue)).unwrap();
+            assert_eq!(shares.next(busy.iter().copied()), Some(queue));
             shares.gave(queue, 1);
             served[queue] += 1;
         }

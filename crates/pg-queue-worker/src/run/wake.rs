@@ -24,8 +24,10 @@ const WISH: Duration = Duration::from_secs(60);
 const UNHEARD: Backoff = Backoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(30) };
 const UNHEARD_PAUSE: Duration = Duration::from_secs(1);
 
-/// After so many claims that found something, without a longer pause between them, the worker is busy and takes its wish back.
+/// After so many rounds of claims that found something, without a longer pause between them, the worker is busy and takes its
+/// wish back; or after one that found so many jobs.
 const BUSY_AFTER: u32 = 3;
+const BUSY_JOBS: usize = 16;
 
 /// Waiting for jobs: cheap when there are none for long, quick when they come.
 #[derive(Debug)]
@@ -63,10 +65,10 @@ impl Idle {
         Self { listener, wish: Wish::default(), since: None, pause: FIRST_PAUSE, found: 0 }
     }
 
-    /// A claim found something.
-    pub(super) async fn found<S>(&mut self, shared: &Shared<S>, id: WorkerId) {
+    /// A round of claims found so many jobs.
+    pub(super) async fn found<S>(&mut self, shared: &Shared<S>, id: WorkerId, jobs: usize) {
         (self.since, self.pause) = (None, FIRST_PAUSE);
-        self.found = self.found.saturating_add(1);
+        self.found = self.found.saturating_add(if jobs < BUSY_JOBS { 1 } else { BUSY_AFTER });
         if self.found >= BUSY_AFTER {
             self.unwish(shared, id).await;
         }

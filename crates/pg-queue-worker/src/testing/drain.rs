@@ -97,7 +97,7 @@ impl<S: Send + Sync + 'static> Drain<S> {
             };
             let Some(begun) = begun else { break };
             if report.runs().len() >= limit {
-                let (job, kind) = (begun.attempt.id.job_id(), begun.attempt.kind.clone());
+                let (job, kind) = (begun.attempt().id.job_id(), begun.attempt().kind.clone());
                 inline.put_back(begun).await?;
                 inline.end().await;
                 return Err(DrainError::Limit { limit, job, kind, ran: kinds(&report) });

@@ -1,6 +1,7 @@
 //! pg-queue-worker against a real PostgreSQL: one binary, so that one server serves all tests; one module a subject.
 
 mod acks;
+mod ahead;
 mod beside;
 mod builds;
 mod cancels;

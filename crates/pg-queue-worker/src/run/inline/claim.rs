@@ -11,9 +11,7 @@ use sqlx::{Connection, Postgres, pool::PoolConnection};
 
 use super::{
     super::{
-        execute,
-        generation::Membership,
-        maintain,
+        execute, maintain,
         trouble::{Fails, Trouble},
     },
     Inline,
@@ -24,10 +22,12 @@ use crate::{
 };
 
 /// A job that was claimed and has not begun to run.
-pub(crate) struct Begun {
-    pub(crate) attempt: Arc<Attempt>,
-    pub(super) given: execute::Given,
-    pub(super) membership: Membership,
+pub(crate) struct Begun(pub(super) execute::Start);
+
+impl Begun {
+    pub(crate) fn attempt(&self) -> &Arc<Attempt> {
+        &self.0.attempt
+    }
 }
 
 impl<S: Send + Sync + 'static> Inline<S> {
@@ -109,8 +109,9 @@ impl<S: Send + Sync + 'static> Inline<S> {
 
     fn begun(&self, lane: usize, job: ClaimedJob) -> Begun {
         let membership = self.shared.generations.current().join();
-        let (attempt, given) = self.shared.attempt(lane, job, membership.cancel.clone());
-        self.shared.leases.add_running(&attempt, &membership);
-        Begun { attempt, given, membership }
+        let (attempt, given) = self.shared.attempt(lane, job, membership.clone());
+        let start = execute::Start { attempt, given, membership };
+        self.shared.leases.add([&start]);
+        Begun(start)
     }
 }

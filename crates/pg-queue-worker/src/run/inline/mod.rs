@@ -123,15 +123,13 @@ impl<S: Send + Sync + 'static> Inline<S> {
     /// Runs a claimed job and tells the database how it ended.
     pub(crate) async fn run(&mut self, begun: Begun) -> Result<Ran, InlineError> {
         let Self { shared, registration, beaten, .. } = self;
-        let Begun { attempt, given, membership } = begun;
+        let Begun(start) = begun;
+        let attempt = Arc::clone(&start.attempt);
         // Outlives the attempt, which tells how it ends even when it is dropped.
         let (acks, mut received) = mpsc::unbounded_channel();
-        let slot = Arc::clone(&shared.slots).acquire_owned().await.expect("nobody closes the slots");
-        let place = shared.lanes[attempt.lane].enter();
-        let start = execute::Start { attempt: Arc::clone(&attempt), given, membership, slot, place };
         tokio::select! {
             biased;
-            () = execute::run(Arc::clone(shared), start, acks) => {}
+            () = execute::run(shared, start, &acks) => {}
             never = beside(shared, registration.id, beaten) => match never {},
         }
         let ack: Ack = received.try_recv().expect("an attempt ends in one acknowledgement");
@@ -155,7 +153,7 @@ impl<S: Send + Sync + 'static> Inline<S> {
 
     /// Gives a job back that was claimed and shall not run.
     pub(crate) async fn put_back(&mut self, begun: Begun) -> Result<(), InlineError> {
-        self.settle(Ack { attempt: begun.attempt, verdict: Verdict::RELEASE, took: None }).await
+        self.settle(Ack { attempt: begun.0.attempt, verdict: Verdict::RELEASE, took: None }).await
     }
 
     async fn settle(&mut self, ack: Ack) -> Result<(), InlineError> {

@@ -12,7 +12,7 @@ use pg_queue_core::{
 };
 use sqlx::PgConnection;
 use tokio::{
-    sync::mpsc,
+    sync::mpsc::{self, error::TryRecvError},
     time::{Instant, sleep, timeout_at},
 };
 
@@ -29,6 +29,10 @@ const BATCH: usize = 1000;
 
 /// How many are taken at once, to be told queue by queue.
 const BATCHES: usize = 4 * BATCH;
+
+/// So many are worth a statement. A worker that has more to do gathers fewer for a moment; one that has not tells them at once.
+const ENOUGH: usize = 500;
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// How many bytes of outputs one statement takes, unless a single one is longer: a small server holds them several times over.
 const BATCH_BYTES: usize = 8 << 20;
@@ -69,11 +73,13 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
     let mut arrived = Vec::with_capacity(BATCHES);
     let mut pending: Vec<Pending> = Vec::new();
     let mut failures: u16 = 0;
+    let mut last = (0, Verb::Complete);
     while open || !pending.is_empty() {
         let next = pending.iter().map(|pending| pending.not_before).min();
         match next {
             _ if failures > 0 => sleep(AWAY.jittered(failures)).await,
             None => open = acks.recv_many(&mut arrived, BATCHES).await > 0,
+            Some(next) if next <= Instant::now() => open &= take_arrived(&mut acks, &mut arrived),
             Some(next) if open => {
                 if let Ok(count) = timeout_at(next, acks.recv_many(&mut arrived, BATCHES)).await {
                     open = count > 0;
@@ -81,20 +87,27 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
             }
             Some(next) => tokio::time::sleep_until(next).await,
         }
+        // While more jobs are in line, nobody waits for these, and each statement has its price.
+        if failures == 0 && pending.len() + arrived.len() < ENOUGH && shared.ahead.len() > 0 {
+            sleep(GATHERING).await;
+            open &= take_arrived(&mut acks, &mut arrived);
+        }
         let now = Instant::now();
         let new = |ack| Pending { ack, uncertain: false, tries: 0, not_before: now };
         pending.extend(arrived.drain(..).map(new));
         let (ready, later) = pending.into_iter().partition(|pending| failures > 0 || pending.not_before <= now);
         pending = later;
-        let mut away = None;
-        let mut groups = grouped(ready).into_iter();
-        for group in groups.by_ref() {
-            away = tell_group(&shared, group, &mut pending).await;
-            if away.is_some() {
-                break;
+        // One statement after the other, by turns: what arrives meanwhile makes the others larger.
+        let mut groups = grouped(ready);
+        let next = groups.iter().position(|group| (group.lane, group.verb) > last).unwrap_or(0);
+        let away = match groups.get(next).is_some().then(|| groups.remove(next)) {
+            Some(group) => {
+                last = (group.lane, group.verb);
+                tell_group(&shared, group, &mut pending).await
             }
-        }
-        pending.extend(groups.flat_map(|group| group.pending));
+            None => None,
+        };
+        pending.extend(groups.into_iter().flat_map(|group| group.pending));
         match away {
             None => failures = 0,
             Some(error) => {
@@ -103,6 +116,17 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
             }
         }
     }
+}
+
+/// Takes what is there. Answers whether there can be more.
+fn take_arrived(acks: &mut mpsc::UnboundedReceiver<Ack>, arrived: &mut Vec<Ack>) -> bool {
+    while arrived.len() < BATCHES {
+        match acks.try_recv() {
+            Ok(ack) => arrived.push(ack),
+            Err(error) => return error == TryRecvError::Empty,
+        }
+    }
+    true
 }
 
 /// Tells one acknowledgement at once, for who waits for that; again and again while its row is locked, or it is refused.

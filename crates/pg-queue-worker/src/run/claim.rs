@@ -41,6 +41,9 @@ const ORPHANS: u32 = 1000;
 /// How long a queue is left alone that had nothing while others had: it is not asked once for each job of theirs.
 const NOTHING_THERE: Duration = Duration::from_millis(10);
 
+/// A queue that gave jobs within this time is likely to have more, and the others leave room for it.
+const LATELY: Duration = Duration::from_millis(100);
+
 /// The pauses between claims that fail.
 const AWAY: Backoff = Backoff::Exponential { base: Duration::from_millis(100), max: Duration::from_secs(5) };
 
@@ -65,6 +68,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         sweep: None,
         stride: FIRST_STRIDE,
         gave: 0,
+        busy: 0,
         intake: Intake::new(Arc::clone(&shared), life.clone(), acks),
         shared,
     };
@@ -118,8 +122,9 @@ struct Claimer<S> {
     sweep: Option<JoinHandle<Result<(), QueueError>>>,
     /// How many jobs a round claims beyond the free slots.
     stride: usize,
-    /// How many queues gave jobs in the last round.
+    /// How many queues gave jobs in the last round, and how many have lately.
     gave: usize,
+    busy: usize,
 }
 
 /// Until when a queue is left alone.
@@ -130,6 +135,8 @@ struct Rest {
     until: Option<Instant>,
     /// Until when it is not asked because it had nothing while others had.
     nothing_until: Option<Instant>,
+    /// When it last gave jobs.
+    gave_at: Option<Instant>,
 }
 
 impl Rest {
@@ -201,7 +208,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     /// How many jobs of this queue to claim ahead.
     fn ahead(&self, lane: usize) -> usize {
         let pace = self.paces[lane].ahead(self.shared.lanes[lane].limit().min(self.shared.settings.concurrency));
-        pace.min(MOST_AHEAD / self.gave.max(1))
+        pace.min(MOST_AHEAD / self.busy.max(1))
     }
 
     /// How many more jobs of this queue there is room for. None, as long as enough are in line.
@@ -235,8 +242,8 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         }
         let mut reached = false;
         for lane in 0..self.paces.len() {
-            reached |=
-                shared.ahead.ring_at(lane, self.ahead(lane) / 2) && shared.lanes[lane].free() + self.ahead(lane) > 0;
+            // Also when it is not: a sweep on its way may bring what is missing, and rings when it ends.
+            reached |= shared.ahead.ring_at(lane, self.ahead(lane) / 2) && self.room_in(lane) > 0;
         }
         let room = self.room_in_all();
         // With nothing in line it is for the round to find out that all queues are full, and to wait for that to change.
@@ -275,6 +282,8 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         }
         // Together, so that they begin by their shares, and not in the order in which they were claimed.
         self.gave = round.gave;
+        let lately = |rest: &&Rest| rest.gave_at.is_some_and(|gave_at| gave_at.elapsed() < LATELY);
+        self.busy = self.rests.iter().filter(lately).count();
         round.held.drain(..).for_each(|claimed| self.intake.put(claimed));
         self.stride = if round.has_more { (self.stride * 2).min(MOST_AHEAD) } else { FIRST_STRIDE };
         let until = (round.begun > 0).then(|| Instant::now() + NOTHING_THERE);
@@ -307,10 +316,11 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                 match self.intake.claim(lane, most, sweep == Some(true)).await {
                     Ok(claimed) => {
                         let jobs = claimed.len();
-                        (self.failures, self.rests[lane]) = (0, Rest::default());
+                        let gave_at = if jobs > 0 { Some(Instant::now()) } else { self.rests[lane].gave_at };
+                        (self.failures, self.rests[lane]) = (0, Rest { gave_at, ..Rest::default() });
                         self.shares.gave(lane, jobs);
                         round.gave += usize::from(jobs > 0);
-                        if self.gave > 1 {
+                        if self.busy > 1 {
                             round.held.push(claimed);
                         } else {
                             self.intake.put(claimed);

@@ -1,0 +1,39 @@
+//! What the programs of this crate share: the limits that a queue is measured against, in plain SQL and without one.
+#![forbid(unsafe_code)]
+
+use anyhow::Result;
+use bench_harness::Payload;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A connection for each task, so that none ever waits for another's, nor is looked at before it is used, as those of a
+/// pool are.
+#[derive(Debug)]
+pub struct Connections(Vec<Mutex<PgConnection>>);
+
+impl Connections {
+    /// Connects so many times.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub async fn open(url: &str, tasks: usize) -> Result<Self> {
+        let mut connections = Vec::new();
+        for _ in 0..tasks {
+            connections.push(Mutex::new(PgConnection::connect(url).await?));
+        }
+        Ok(Self(connections))
+    }
+
+    /// The one of this task.
+    pub async fn of(&self, task: usize) -> MutexGuard<'_, PgConnection> {
+        self.0[task].lock().await
+    }
+}
+
+/// The payloads as they are stored.
+///
+/// # Errors
+/// Never, for payloads.
+pub fn encoded(jobs: &[Payload]) -> Result<Vec<String>> {
+    Ok(jobs.iter().map(serde_json::to_string).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,126 @@
+//! pg-queue of this source tree, as its users call it: typed jobs through the worker, or popped by hand.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bench_harness::{About, Batch, Contestant, Params, Payload};
+use pg_queue::{Context, Failure, Handler, Job, LeasedJobId, Outcome, PgQueue, QueueName, QueueOptions, Worker};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgPoolOptions;
+
+#[derive(Serialize, Deserialize, Job)]
+#[job(queue = "bench")]
+#[serde(transparent)]
+struct BenchJob {
+    payload: Payload,
+}
+
+impl Handler<()> for BenchJob {
+    async fn run(self, _: Context<()>) -> Result<Outcome, Failure> {
+        bench_harness::handle(&self.payload).await;
+        Ok(Outcome::Complete)
+    }
+}
+
+/// What a pool has by default.
+const CONNECTIONS: u32 = 10;
+
+/// How many jobs at once: those that do nothing are soon done, and their worker is to have some before it.
+const CONCURRENCY: usize = 1000;
+
+struct Ours {
+    mgr: PgQueue,
+    queue: QueueName,
+}
+
+/// The queue of this number; the first one is that of the job's type.
+fn queue_name(number: usize) -> Result<QueueName> {
+    Ok(if number == 0 { QueueName::new("bench")? } else { QueueName::new(format!("bench_{number}"))? })
+}
+
+async fn connect(url: &str, connections: u32) -> Result<PgQueue> {
+    Ok(PgQueue::new(PgPoolOptions::new().max_connections(connections).connect(url).await?))
+}
+
+impl Contestant for Ours {
+    const QUEUES: bool = true;
+    const DELAYS: bool = true;
+
+    type Taken = LeasedJobId;
+
+    fn about() -> About {
+        About {
+            name: "pg-queue of this tree".into(),
+            settings:
+                "Worker: concurrency 1,000, all else as it comes; one connection for each of the tasks that enqueue"
+                    .into(),
+            bulk: "BenchJob::enqueue_many, 1,000 a call".into(),
+        }
+    }
+
+    async fn setup(url: &str, params: &Params) -> Result<()> {
+        let mgr = connect(url, 1).await?;
+        mgr.migrate().await?;
+        for number in 0..params.get("queues", 1)? {
+            mgr.queue.create(&queue_name(number)?).await?;
+        }
+        if params.get("trigger", 1)? == 0 {
+            sqlx::query("alter table queue_bench disable trigger pg_queue_wake").execute(mgr.pool()).await?;
+        }
+        Ok(())
+    }
+
+    async fn open(url: &str, tasks: usize, _: &Params) -> Result<Self> {
+        Ok(Ours { mgr: connect(url, u32::try_from(tasks)?).await?, queue: queue_name(0)? })
+    }
+
+    async fn enqueue(&self, _: usize, job: Payload) -> Result<()> {
+        BenchJob { payload: job }.enqueue(&self.mgr).await?;
+        Ok(())
+    }
+
+    async fn enqueue_many(&self, batch: Batch) -> Result<()> {
+        let jobs: Vec<BenchJob> = batch.jobs.into_iter().map(|payload| BenchJob { payload }).collect();
+        let queue = queue_name(batch.queue)?;
+        BenchJob::enqueue_many(&jobs, &self.mgr).queue(&queue).delay(batch.delay).await?;
+        Ok(())
+    }
+
+    async fn work(url: &str, params: &Params) -> Result<()> {
+        let mgr = connect(url, CONNECTIONS).await?;
+        let mut worker = Worker::builder().register::<BenchJob>().concurrency(params.concurrency(CONCURRENCY)?);
+        for number in 0..params.get("queues", 1)? {
+            worker = worker.queue(QueueOptions::new(&queue_name(number)?));
+        }
+        worker.build(&mgr, ())?.run().await?;
+        Ok(())
+    }
+
+    async fn take(&self, limit: u32) -> Result<Vec<(Payload, LeasedJobId)>> {
+        let mut taken = Vec::new();
+        for popped in self.mgr.queue.pop_many(&self.queue, limit).await? {
+            let popped = popped?;
+            taken.push((popped.payload, popped.id));
+        }
+        Ok(taken)
+    }
+
+    async fn finish(&self, taken: Vec<LeasedJobId>) -> Result<()> {
+        let lost = self.mgr.queue.complete_many(&self.queue, &taken).await?;
+        anyhow::ensure!(lost.is_empty(), "{} leases were lost", lost.len());
+        Ok(())
+    }
+
+    /// Through the parent, which has the jobs of all queues, those that run included.
+    async fn unfinished(&self) -> Result<u64> {
+        let count: i64 = sqlx::query_scalar("select count(*) from pg_queue_jobs where run_at <= now()")
+            .fetch_one(self.mgr.pool())
+            .await?;
+        Ok(u64::try_from(count)?)
+    }
+}
+
+fn main() -> ExitCode {
+    bench_harness::main::<Ours>()
+}

@@ -1,0 +1,72 @@
+//! Who there is to measure.
+
+/// Where a program comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A package of this workspace.
+    Member { package: &'static str },
+    /// A workspace of its own in `peers`.
+    Crate,
+    /// A script in `peers`, with packages from npm.
+    Node,
+}
+
+/// A program that can be measured.
+#[derive(Debug)]
+pub(crate) struct Contestant {
+    pub(crate) name: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) origin: Origin,
+    /// How many jobs it is given where a scenario has very many: one that does 400 a second would take minutes for each of
+    /// the runs.
+    pub(crate) at_most: Option<u64>,
+}
+
+/// What this source tree has to offer.
+pub(crate) const OURS: &str = "pg-queue";
+
+const fn peer(name: &'static str) -> Contestant {
+    Contestant { name, program: name, origin: Origin::Crate, at_most: None }
+}
+
+const fn slow(name: &'static str, jobs: u64) -> Contestant {
+    Contestant { at_most: Some(jobs), ..peer(name) }
+}
+
+const fn node(name: &'static str) -> Contestant {
+    Contestant { origin: Origin::Node, ..peer(name) }
+}
+
+const fn baseline(name: &'static str) -> Contestant {
+    Contestant { name, program: name, origin: Origin::Member { package: "bench-baselines" }, at_most: None }
+}
+
+/// All of them, in the order of `scenarios.txt`.
+pub(crate) const CONTESTANTS: &[Contestant] = &[
+    Contestant {
+        name: OURS,
+        program: "bench-pg-queue",
+        origin: Origin::Member { package: "bench-pg-queue" },
+        at_most: None,
+    },
+    baseline("raw"),
+    baseline("bare-loop"),
+    baseline("tokio-loop"),
+    peer("graphile_worker"),
+    peer("apalis-postgres"),
+    slow("pg-queue-0.1", 20_000),
+    slow("awa", 30_000),
+    slow("sqlxmq", 20_000),
+    peer("pgqrs"),
+    slow("fang", 4_000),
+    slow("underway", 2_000),
+    peer("riverqueue"),
+    peer("pgmq"),
+    node("graphile-worker"),
+    node("pg-boss"),
+];
+
+/// The contestant of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Contestant> {
+    CONTESTANTS.iter().find(|contestant| contestant.name == name)
+}

@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask --help`.
 #![forbid(unsafe_code)]
 
+mod bench;
 // It stops processes, and connects them by sockets of Unix.
 #[cfg(unix)]
 mod chaos;
@@ -27,6 +28,7 @@ Examples:
   cargo xtask chaos                              workers that are killed, stopped and cut off, and what came of it
   cargo xtask test                               all tests, on a private PostgreSQL
   cargo xtask test --pg 14 -- -p pg-queue-core   one crate's tests, on PostgreSQL 14
+  cargo xtask bench drain                        how fast it is, beside others
   cargo xtask migrate status                     what the database in DATABASE_URL has and lacks
   cargo xtask migrate print > pg_queue.sql       the tables as plain SQL, for another tool
   cargo xtask tidy                               the rules that no compiler knows";
@@ -41,6 +43,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Args),
     #[cfg(unix)]
     Chaos(chaos::Args),
     /// A worker process of the chaos, which starts it
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Err(error) => return report::usage(&error),
     };
     let done = match command {
+        Command::Bench(args) => bench::run(&args),
         #[cfg(unix)]
         Command::Chaos(args) => chaos::run(&args),
         #[cfg(unix)]

@@ -6,6 +6,9 @@ use bench_harness::Payload;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
+const PIN: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off; set enable_hashjoin = off; \
+    set enable_mergejoin = off";
+
 /// A connection for each task, so that none ever waits for another's, nor is looked at before it is used, as those of a
 /// pool are.
 #[derive(Debug)]
@@ -22,6 +25,17 @@ impl Connections {
             connections.push(Mutex::new(PgConnection::connect(url).await?));
         }
         Ok(Self(connections))
+    }
+
+    /// Makes the server walk indexes, whatever it believes of a table that was empty, or full, when it was last analysed.
+    ///
+    /// # Errors
+    /// A connection is lost.
+    pub async fn pin_plans(&self) -> Result<()> {
+        for connection in &self.0 {
+            sqlx::raw_sql(PIN).execute(&mut *connection.lock().await).await?;
+        }
+        Ok(())
     }
 
     /// The one of this task.

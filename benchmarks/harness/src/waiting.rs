@@ -6,8 +6,12 @@ use anyhow::Result;
 
 use crate::{Contestant, ledger::Ledger, usage};
 
-/// Without progress for so long while handlers have not seen all jobs, other processes may have had the rest.
-const STILL: u64 = 5_000;
+/// Without progress for so long while handlers have not seen all jobs, it is time to ask what has become of the rest.
+const STILL: u64 = 1_000_000;
+
+/// The same where other processes may have had the rest. Not shorter: batches take time, and who counts the jobs after each
+/// of them measures counting.
+const STILL_OF_SEVERAL: u64 = 50_000;
 
 /// What has become of the jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +28,17 @@ pub(crate) enum State {
 #[derive(Debug)]
 pub(crate) struct Watch {
     jobs: u64,
+    still: u64,
     patience: u64,
     handled: u64,
     moved: u64,
 }
 
 impl Watch {
-    pub(crate) fn new(jobs: u64, patience: Duration) -> Self {
+    pub(crate) fn new(jobs: u64, processes: usize, patience: Duration) -> Self {
         let patience = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
-        Self { jobs, patience, handled: 0, moved: usage::now() }
+        let still = if processes > 1 { STILL_OF_SEVERAL } else { STILL };
+        Self { jobs, still, patience, handled: 0, moved: usage::now() }
     }
 
     /// Asks the database only when the handlers have nothing to do any more: to count is work for it.
@@ -43,7 +49,7 @@ impl Watch {
             (self.handled, self.moved) = (handled, now);
         }
         let still = now - self.moved;
-        if handled < self.jobs && still < STILL {
+        if handled < self.jobs && still < self.still {
             return Ok(State::Working);
         }
         let unfinished = queue.unfinished().await?;

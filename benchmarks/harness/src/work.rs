@@ -21,6 +21,7 @@ const LOOK: Duration = Duration::from_millis(2);
 pub(crate) async fn run<C: Contestant>(url: String, params: Params) -> Result<()> {
     let ledger = open_ledger(&params)?;
     let patience = params.seconds("patience", 10.0)?;
+    let processes = params.get("processes", 1)?;
     let mut orders = Orders::listen();
     let queue: C = open(&url, 1, &params).await?;
     // Connects, and is what asking costs for the first time.
@@ -39,7 +40,7 @@ pub(crate) async fn run<C: Contestant>(url: String, params: Params) -> Result<()
             },
             order = orders.next() => match order? {
                 Some(Order::Sample) => orders::say(&beginning.sample(ledger))?,
-                Some(Order::Expect { jobs, skip }) => watch = Some((Watch::new(jobs, patience), skip)),
+                Some(Order::Expect { jobs, skip }) => watch = Some((Watch::new(jobs, processes, patience), skip)),
                 Some(Order::Go) => {}
                 None => return Ok(()),
             },

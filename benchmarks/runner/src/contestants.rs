@@ -3,8 +3,8 @@
 /// Where a program comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A package of this workspace.
-    Member { package: &'static str },
+    /// A program of this workspace.
+    Member,
     /// A workspace of its own in `peers`.
     Crate,
     /// A script in `peers`, with packages from npm.
@@ -38,17 +38,12 @@ const fn node(name: &'static str) -> Contestant {
 }
 
 const fn baseline(name: &'static str) -> Contestant {
-    Contestant { name, program: name, origin: Origin::Member { package: "bench-baselines" }, at_most: None }
+    Contestant { name, program: name, origin: Origin::Member, at_most: None }
 }
 
 /// All of them, in the order of `scenarios.txt`.
 pub(crate) const CONTESTANTS: &[Contestant] = &[
-    Contestant {
-        name: OURS,
-        program: "bench-pg-queue",
-        origin: Origin::Member { package: "bench-pg-queue" },
-        at_most: None,
-    },
+    Contestant { name: OURS, program: "bench-pg-queue", origin: Origin::Member, at_most: None },
     baseline("raw"),
     baseline("bare-loop"),
     baseline("tokio-loop"),

@@ -127,9 +127,9 @@ pub(crate) async fn run(options: Options, url: Option<&str>) -> Result<ExitCode>
         let measured = bench.measure(scenario, &bench::peer(line.peer())?, line.seconds).await?;
         let objects: Vec<&Value> = measured.iter().map(|it| &it.object).collect();
         let length = line.seconds.map(|seconds| format!("-{seconds}s")).unwrap_or_default();
-        let file = results.join(format!("{}-vs-{}{length}.json", line.scenario, line.peer()));
-        fs::write(&file, serde_json::to_string_pretty(&objects)? + "\n")
-            .with_context(|| format!("{} cannot be written", file.display()))?;
+        let file = results.join(format!("{}-vs-{}{length}.jsonl", line.scenario, line.peer()));
+        let kept: String = objects.iter().map(|object| format!("{object}\n")).collect();
+        fs::write(&file, kept).with_context(|| format!("{} cannot be written", file.display()))?;
         failures.extend(measured.iter().flat_map(|it| it.compared.failures()));
         for line in lines.iter().filter(|other| other.is_measured_with(line)) {
             let object = objects.iter().find(|object| object["case"] == line.case()).context("it was checked")?;

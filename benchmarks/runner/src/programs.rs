@@ -31,14 +31,19 @@ pub(crate) fn folder() -> PathBuf {
 /// Builds a contestant. The error says why it cannot be had.
 pub(crate) fn build(contestant: &Contestant) -> Result<Program> {
     let command = match contestant.origin {
-        Origin::Member { package } => {
-            vec![cargo(&folder().join("Cargo.toml"), &["--package", package, "--bin", contestant.program])?]
-        }
-        Origin::Crate => vec![cargo(&peer(contestant).join("Cargo.toml"), &["--locked"])?],
+        // Not by its package: that would choose fewer features of what all members share, and build it once more.
+        Origin::Member => vec![cargo(&folder().join("Cargo.toml"), &["--bin", contestant.program], &target())?],
+        // All peers share one folder, so that they share what they are made of, and leave ours alone.
+        Origin::Crate => vec![cargo(&peer(contestant).join("Cargo.toml"), &["--locked"], &target().join("peers"))?],
         Origin::Node => node(&peer(contestant))?,
     };
     let errors = env::temp_dir().join(format!("bench-{}-{}.log", process::id(), contestant.name));
     Ok(Program { name: contestant.name.to_owned(), command, errors })
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder().join("target"), Into::into)
 }
 
 fn peer(contestant: &Contestant) -> PathBuf {
@@ -46,12 +51,10 @@ fn peer(contestant: &Contestant) -> PathBuf {
 }
 
 /// Builds with cargo and answers the executable.
-fn cargo(manifest: &Path, which: &[&str]) -> Result<OsString> {
+fn cargo(manifest: &Path, which: &[&str], target: &Path) -> Result<OsString> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics", "--manifest-path"]);
     cargo.arg(manifest).args(which);
-    // All peers share one folder, so that they share what they are made of.
-    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| folder().join("target").into());
     // What cargo tells a program that it runs is about that program's own package.
     let own = env::vars_os().map(|(name, _)| name);
     for name in own.filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_")) {

@@ -90,6 +90,9 @@ impl Side<'_> {
         if let Producer::Bulk { jobs } = steps.producer {
             params.push(("jobs".into(), jobs.to_string()));
         }
+        if let Consumer::Workers(processes) = steps.consumer {
+            params.push(("processes".into(), processes.to_string()));
+        }
         params.push(("seconds".into(), steps.time.as_secs_f64().to_string()));
         params
     }

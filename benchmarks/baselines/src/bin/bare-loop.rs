@@ -1,7 +1,8 @@
 //! A queue of one table and three statements: read a batch and hide it for a while, do it, delete it.
 //!
 //! The shape of pgmq and of many home-made queues. It has no types, no fencing (whoever is late deletes what somebody else
-//! is at), no retries by policy, and polls.
+//! is at), no retries by policy, and polls. Its plans are pinned: without that it does 500 messages a second from a table that
+//! was empty when it was last analysed, and nothing could be learnt from being faster.
 #![forbid(unsafe_code)]
 
 use std::{process::ExitCode, time::Duration};
@@ -28,12 +29,11 @@ const SEND_MANY: &str = "insert into messages (body, visible_at) select body::js
     from unnest($1::text[]) as new (body) returning id";
 
 const READ: &str = "
-    with batch as (
-        select id from messages where visible_at <= clock_timestamp() order by id limit $1 for update skip locked
-    )
     update messages set visible_at = clock_timestamp() + interval '300 seconds', reads = reads + 1
-    from batch where messages.id = batch.id
-    returning messages.id, messages.body::text
+    where id = any (array(
+        select id from messages where visible_at <= clock_timestamp() order by id limit $1 for update skip locked
+    ))
+    returning id, body::text
 ";
 
 const DELETE: &str = "delete from messages where id = any ($1) returning id";
@@ -69,7 +69,9 @@ impl Contestant for BareLoop {
     }
 
     async fn open(url: &str, tasks: usize, _: &Params) -> Result<Self> {
-        Ok(BareLoop(Connections::open(url, tasks).await?))
+        let connections = Connections::open(url, tasks).await?;
+        connections.pin_plans().await?;
+        Ok(BareLoop(connections))
     }
 
     async fn enqueue(&self, task: usize, job: Payload) -> Result<()> {

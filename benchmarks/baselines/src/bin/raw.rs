@@ -59,12 +59,7 @@ impl Contestant for Raw {
 
     async fn open(url: &str, tasks: usize, _: &Params) -> Result<Self> {
         let connections = Connections::open(url, tasks).await?;
-        // The only statement whose plan matters is the one that takes.
-        for task in 0..tasks {
-            sqlx::raw_sql("set enable_seqscan = off; set enable_sort = off; set enable_bitmapscan = off")
-                .execute(&mut *connections.of(task).await)
-                .await?;
-        }
+        connections.pin_plans().await?;
         Ok(Raw(connections))
     }
 

@@ -15,17 +15,10 @@ use tokio::{
 };
 
 use super::{
-    Key,
+    lanes::{Key, LOOK, Next, STALLED},
     part::{Lost, Part, fail},
 };
 use crate::shared::Shared;
-
-/// How long a runner keeps its connection when nothing waits. To take one from the pool and to give it back costs two round
-/// trips more, about as much as a statement; to keep it for longer than this would be felt by whoever waits for the pool.
-const LINGER: Duration = Duration::from_millis(5);
-
-/// How long a statement may take before others go past it: its connection may be half-open, and never answer.
-const STALLED: Duration = Duration::from_secs(1);
 
 /// Sends what waits in one lane until nothing does.
 pub(super) struct Runner {
@@ -35,7 +28,7 @@ pub(super) struct Runner {
     arrived: Arc<Notify>,
     /// Whether it is the one of its lane.
     in_charge: bool,
-    lingered: Alarm,
+    rested: Alarm,
     stalled: Alarm,
 }
 
@@ -49,16 +42,31 @@ impl Runner {
             table,
             arrived,
             in_charge: true,
-            lingered: Alarm::new(LINGER),
+            rested: Alarm::new(Duration::ZERO),
             stalled: Alarm::new(STALLED),
         }
     }
 
     pub(super) async fn run(mut self) {
         let mut kept: Option<PoolConnection<Postgres>> = None;
-        while self.goes_on(kept.is_some()).await {
-            let asked = std::time::Instant::now();
-            let mut connection = match kept.take() {
+        while self.in_charge {
+            let resting = match self.shared.batches.next(&self.key, kept.take(), self.shared.has_spare_connection()) {
+                Next::Send(resting) => resting,
+                Next::Rest => {
+                    tokio::select! {
+                        biased;
+                        () = self.arrived.notified() => {}
+                        () = self.rested.rings(Instant::now(), LOOK) => {}
+                    }
+                    continue;
+                }
+                Next::Leave => {
+                    self.in_charge = false;
+                    return;
+                }
+            };
+            let asked = Instant::now();
+            let mut connection = match resting {
                 Some(connection) => connection,
                 None => match self.shared.acquire().await {
                     Ok(connection) => connection,
@@ -94,29 +102,10 @@ impl Runner {
         tokio::select! {
             biased;
             sent = &mut sending => return sent,
-            () = self.stalled.rings(Instant::now()) => {}
+            () = self.stalled.rings(Instant::now(), STALLED) => {}
         }
         self.step_aside();
         sending.await
-    }
-
-    /// Whether there is something to do. Waits for it a moment, if there is a connection to keep for that.
-    async fn goes_on(&mut self, linger: bool) -> bool {
-        loop {
-            if !self.in_charge {
-                return false;
-            }
-            if self.shared.batches.waits_or_idles(&self.key) {
-                return true;
-            }
-            let stays = linger
-                && tokio::select! {
-                    biased;
-                    () = self.arrived.notified() => true,
-                    () = self.lingered.rings(Instant::now()) => false,
-                };
-            self.in_charge = stays || !self.shared.batches.leave(&self.key);
-        }
     }
 
     /// Lets another runner, on another connection, have what waits.
@@ -142,23 +131,24 @@ impl Drop for Runner {
 ///
 /// To set a timer for each statement would cost more than anything else that is done for it here: a timer that is the next one
 /// to end wakes the thread that waits for it. This one is set anew only when it has rung too early.
-struct Alarm {
-    after: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
+struct Alarm(Pin<Box<Sleep>>);
 
 impl Alarm {
     fn new(after: Duration) -> Self {
-        Self { after, sleep: Box::pin(sleep(after)) }
+        Self(Box::pin(sleep(after)))
     }
 
-    async fn rings(&mut self, since: Instant) {
+    async fn rings(&mut self, since: Instant, after: Duration) {
+        let until = since + after;
+        if self.0.deadline() > until {
+            self.0.as_mut().reset(until);
+        }
         loop {
-            self.sleep.as_mut().await;
-            if since.elapsed() >= self.after {
+            self.0.as_mut().await;
+            if Instant::now() >= until {
                 return;
             }
-            self.sleep.as_mut().reset(since + self.after);
+            self.0.as_mut().reset(until);
         }
     }
 }

@@ -316,6 +316,73 @@ async fn a_statement_that_never_answers_does_not_stop_the_queue() {
     stuck.abort();
 }
 
+/// A push that its caller sends itself, because the lane has had one a moment ago, blocked by a lock; and others that wait
+/// for it. (On a very busy machine the moment is over, and the runner sends it: what follows is the same then.)
+async fn alone_before_others(
+    db: &Db,
+    work: &QueueName,
+) -> (PgConnection, JoinHandle<Result<JobId, PushError>>, Vec<JoinHandle<Result<JobId, PushError>>>) {
+    let mut lock = PgConnection::connect(db.database.url()).await.unwrap();
+    sqlx::query("begin").execute(&mut lock).await.unwrap();
+    db.mgr.queue.push(work, &0).await.unwrap();
+    db.mgr.queue.push(work, &1).await.unwrap();
+    sqlx::query("lock table queue_work in exclusive mode").execute(&mut lock).await.unwrap();
+    let first = pushing(&db.mgr, work, 2);
+    eventually("the push is blocked", async || blocked(db).await == 1).await;
+    let others = (10..20).map(|payload| pushing(&db.mgr, work, payload)).collect();
+    tokio::task::yield_now().await;
+    (lock, first, others)
+}
+
+#[tokio::test]
+async fn one_who_sends_its_job_itself_and_goes_away_takes_nobody_along() {
+    let db = database().await;
+    let work = db.queue("work").await;
+    let (lock, first, others) = alone_before_others(&db, &work).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    // Without a lock that is gone, on a connection of their own.
+    eventually("the others are sent", async || blocked(&db).await == 2).await;
+    unlock(lock).await;
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    let others = "select count(*) from queue_work where payload::text::int >= 10";
+    assert_eq!(db.count(others).await, 10);
+}
+
+#[tokio::test]
+async fn one_who_sends_its_job_itself_and_loses_the_connection_is_told_alone() {
+    let db = database().await;
+    let work = db.queue("work").await;
+    let (lock, first, others) = alone_before_others(&db, &work).await;
+    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    assert_eq!(db.count(kill).await, 1);
+    let error = first.await.unwrap().unwrap_err();
+    assert!(matches!(error, PushError::Queue(QueueError::Database(_))), "{error}");
+    unlock(lock).await;
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(stored(&db).await, 2 + 10);
+}
+
+#[tokio::test]
+async fn one_who_sends_its_job_itself_and_gets_no_answer_does_not_stop_the_queue() {
+    let db = database().await;
+    let work = db.queue("work").await;
+    let (lock, first, others) = alone_before_others(&db, &work).await;
+    // After a second they go past.
+    eventually("the others are sent", async || blocked(&db).await == 2).await;
+    unlock(lock).await;
+    first.await.unwrap().unwrap();
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(stored(&db).await, 3 + 10);
+}
+
 #[tokio::test]
 async fn one_connection_is_enough_and_is_left_to_others_in_between() {
     let db = database_of(1).await;

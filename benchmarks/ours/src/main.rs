@@ -58,7 +58,7 @@ impl Contestant for Ours {
         About {
             name: "pg-queue of this tree".into(),
             settings:
-                "Worker: concurrency 1,000, all else as it comes; one connection for each of the tasks that enqueue"
+                "Worker: concurrency 1,000, all else as it comes; a pool of 10 connections, as is sqlx's default"
                     .into(),
             bulk: "BenchJob::enqueue_many, 1,000 a call".into(),
         }
@@ -76,8 +76,8 @@ impl Contestant for Ours {
         Ok(())
     }
 
-    async fn open(url: &str, tasks: usize, _: &Params) -> Result<Self> {
-        Ok(Ours { mgr: connect(url, u32::try_from(tasks)?).await?, queue: queue_name(0)? })
+    async fn open(url: &str, _: usize, _: &Params) -> Result<Self> {
+        Ok(Ours { mgr: connect(url, CONNECTIONS).await?, queue: queue_name(0)? })
     }
 
     async fn enqueue(&self, _: usize, job: Payload) -> Result<()> {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod batches;
+mod bells;
 mod cache;
 mod connection;
 mod history;

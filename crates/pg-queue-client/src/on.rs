@@ -79,11 +79,12 @@ impl<'a> Enqueuer for &'a PgQueue {
 /// Enqueues through the pool, in one statement with what else is on its way there.
 pub(crate) async fn push(shared: &Arc<Shared>, queue: &QueueName, mut job: NewJob) -> Result<PushOutcome, PushError> {
     shared.trace(std::slice::from_mut(&mut job));
-    if job.options.is_unique() {
+    let pushed = if job.options.is_unique() {
         push_alone(shared, queue, &job).await
     } else {
         batches::push(shared, queue, job).await
-    }
+    };
+    pushed.inspect(|_| shared.bells.ring(queue))
 }
 
 /// Enqueues a job that may have to wait for a transaction that holds its key: on a connection of its own.
@@ -104,5 +105,5 @@ pub(crate) async fn push_many(
     let table = shared.table(queue);
     let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
     let pushed = jobs::push_many_and_commit(&mut connection, &table, &jobs, shared.commit).await;
-    explained(&mut connection, &table, pushed).await
+    explained(&mut connection, &table, pushed).await.inspect(|_| shared.bells.ring(queue))
 }

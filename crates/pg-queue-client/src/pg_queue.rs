@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use pg_queue_core::{
-    DatabaseError, InvalidSchema, Schema, TraceContext,
+    DatabaseError, InvalidSchema, QueueName, Schema, TraceContext,
     jobs::Commit,
     migrate::{self as migrations, MigrateError},
 };
@@ -11,6 +11,7 @@ use sqlx::{
     PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::sync::Notify;
 
 #[cfg(feature = "cron")]
 use crate::Schedules;
@@ -105,6 +106,25 @@ impl PgQueue {
     /// Outside of a tokio runtime.
     pub fn background_listener(&self, channels: &[&str]) -> Result<Listener, ListenError> {
         self.shared.hub.attach_in_background(channels)
+    }
+
+    /// Notifies `bell` whenever something was enqueued into the queue through this handle's pool, or that of a clone: at once,
+    /// and without the server. What is enqueued elsewhere, or in a transaction of the caller's, only the server tells. Ends when
+    /// `bell` is dropped everywhere else.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # async fn example(mgr: pg_queue_client::PgQueue) -> Result<(), Box<dyn std::error::Error>> {
+    /// let emails = pg_queue_core::QueueName::new("emails")?;
+    /// let bell = Arc::new(tokio::sync::Notify::new());
+    /// mgr.notify_on_enqueue(&emails, &bell);
+    /// mgr.queue.push(&emails, &"hello").await?;
+    /// bell.notified().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn notify_on_enqueue(&self, queue: &QueueName, bell: &Arc<Notify>) {
+        self.shared.bells.hang(queue.clone(), bell);
     }
 
     /// Brings the database up to date in this handle's schema. Two at once wait for each other.

@@ -8,7 +8,7 @@ use pg_queue_core::{
 };
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-use crate::{batches::Batches, connection::Doctor, listener::Hub};
+use crate::{batches::Batches, bells::Bells, connection::Doctor, listener::Hub};
 
 /// Finds out where the caller is in a distributed trace.
 pub(crate) type Tracer = Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>;
@@ -19,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) schema: Schema,
     pub(crate) hub: Hub,
     pub(crate) batches: Batches,
+    pub(crate) bells: Bells,
     /// How what is enqueued through the pool is committed.
     pub(crate) commit: Commit,
     tracer: Option<Tracer>,
@@ -34,7 +35,16 @@ impl fmt::Debug for Shared {
 
 impl Shared {
     pub(crate) fn new(pool: PgPool, schema: Schema, hub: Hub, tracer: Option<Tracer>, commit: Commit) -> Self {
-        Self { pool, schema, hub, batches: Batches::default(), commit, tracer, doctor: Doctor::default() }
+        Self {
+            pool,
+            schema,
+            hub,
+            batches: Batches::default(),
+            bells: Bells::default(),
+            commit,
+            tracer,
+            doctor: Doctor::default(),
+        }
     }
 
     /// Gives jobs the trace context of their enqueuer, unless they have one.

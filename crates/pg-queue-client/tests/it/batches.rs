@@ -2,6 +2,7 @@
 
 use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
+use futures_util::FutureExt;
 use pg_queue_client::{PgQueue, PgQueueBuilder};
 use pg_queue_core::{DatabaseError, JobId, PushOptions, PushOutcome, QueueError, QueueName, jobs::PushError};
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
@@ -453,6 +454,25 @@ fn a_caller_that_outlives_its_runtime_gets_an_error() {
         tokio::time::timeout(LONG, mgr.queue.push(&work, &3)).await.expect("an answer").unwrap();
     });
     lasting.block_on(async move { drop(db) });
+}
+
+#[tokio::test]
+async fn a_bell_rings_for_what_was_enqueued_into_its_queue_through_the_handle() {
+    let db = database().await;
+    let (work, other) = (db.queue("work").await, db.queue("other").await);
+    let bell = Arc::new(tokio::sync::Notify::new());
+    db.mgr.clone().notify_on_enqueue(&work, &bell);
+    let rang = || bell.notified().now_or_never().is_some();
+    db.mgr.queue.push(&other, &1).await.unwrap();
+    assert!(!rang());
+    db.mgr.queue.push(&work, &1).await.unwrap();
+    assert!(rang());
+    db.mgr.queue.push_many(&work, &[1, 2]).await.unwrap();
+    assert!(rang());
+    db.mgr.queue.push_with(&work, "raw", &1, PushOptions::default().unique_key("k")).await.unwrap();
+    assert!(rang());
+    db.mgr.queue.push_with(&work, "raw", &1, PushOptions::default().max_attempts(0)).await.unwrap_err();
+    assert!(!rang(), "nothing was enqueued");
 }
 
 /// What a statement sets for itself, and what the connection that sent it has afterwards.

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     Shared,
     ack::{Ack, Verb, Verdict},
-    control::Control,
+    hand::Role,
     trouble::{Fails, Trouble},
 };
 use crate::{Event, EventJob};
@@ -49,6 +49,8 @@ const REFUSED: Backoff = Backoff::Exponential { base: Duration::from_millis(100)
 /// When a batch is refused, it is halved again and again to find out which of it is refused. So many refusals in a row
 /// mean that all of it is.
 const MOST_REFUSALS: usize = 64;
+
+const ROLE: Role = Role::Acknowledgements;
 
 /// An acknowledgement that is not settled.
 #[derive(Debug)]
@@ -87,8 +89,9 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut acks: mpsc::UnboundedRece
             }
             Some(next) => tokio::time::sleep_until(next).await,
         }
-        // While more jobs are in line, nobody waits for these, and each statement has its price.
-        if failures == 0 && pending.len() + arrived.len() < ENOUGH && shared.ahead.len() > 0 {
+        // While jobs come often, or more are in line, nobody waits for these, and each statement has its price.
+        let busy = || shared.busy.load(Relaxed) || shared.ahead.len() > 0;
+        if failures == 0 && pending.len() + arrived.len() < ENOUGH && busy() {
             sleep(GATHERING).await;
             open &= take_arrived(&mut acks, &mut arrived);
         }
@@ -226,8 +229,9 @@ async fn tell<S>(
             return Ok(());
         }
     }
-    let connection = shared.control.acquire().await?;
-    let sent = Control::run_on(connection, async |connection| send(connection, table, verb, part).await).await;
+    let connection = shared.control.acquire(ROLE).await?;
+    let sent =
+        shared.control.run_on(connection, ROLE, async |connection| send(connection, table, verb, part).await).await;
     let changed = sent.inspect_err(|error| {
         if error.trouble() == Trouble::Away {
             part.iter_mut().for_each(|one| one.uncertain = true);
@@ -269,8 +273,10 @@ async fn complete_in_place<S>(
     if jobs.is_empty() {
         return Ok(());
     }
-    let connection = shared.control.acquire().await?;
-    let sent = Control::run_on(connection, async |connection| jobs::complete_at(&mut **connection, table, &jobs).await);
+    let connection = shared.control.acquire(ROLE).await?;
+    let sent = shared
+        .control
+        .run_on(connection, ROLE, async |connection| jobs::complete_at(&mut **connection, table, &jobs).await);
     match sent.await {
         Ok(changed) => part.retain(|one| match changed.became(one.ack.attempt.id) {
             Some(became) => {

@@ -29,6 +29,9 @@ const BATCH: usize = 1000;
 /// some: it shows only then how quickly each of several queues is to be served.
 const FIRST_STRIDE: usize = 32;
 
+/// With fewer in line than this, jobs of several queues begin as they are claimed, and not by their queues' shares.
+const LOW: usize = 1000;
+
 /// How many ended jobs may wait for their acknowledgement before the worker begins no more of them.
 const MOST_UNTOLD: usize = 10_000;
 
@@ -96,6 +99,9 @@ pub(super) async fn run<S: Send + Sync + 'static>(
             }
         } else if round.begun > 0 {
             claimer.idle.found(&claimer.shared, claimer.intake.id(), round.begun).await;
+            if !round.has_more {
+                claimer.idle.breathe(&claimer.shared).await;
+            }
         } else {
             claimer.wait().await;
         }
@@ -320,10 +326,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                         (self.failures, self.rests[lane]) = (0, Rest { gave_at, ..Rest::default() });
                         self.shares.gave(lane, jobs);
                         round.gave += usize::from(jobs > 0);
-                        if self.busy > 1 {
-                            round.held.push(claimed);
-                        } else {
-                            self.intake.put(claimed);
+                        round.held.push(claimed);
+                        if self.busy <= 1 || self.shared.ahead.len() < LOW {
+                            round.held.drain(..).for_each(|claimed| self.intake.put(claimed));
                         }
                         if jobs == most {
                             round.has_more = true;

@@ -15,7 +15,10 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use super::trouble::{Fails, Trouble};
+use super::{
+    hand::{Hand, Role},
+    trouble::{Fails, Trouble},
+};
 
 /// One each for claims, acknowledgements and maintenance, and one to spare while a broken one is replaced.
 const CONNECTIONS: u32 = 4;
@@ -38,6 +41,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Control {
     pool: PgPool,
+    hand: Hand,
     /// The application's: it knows how to connect.
     application: PgPool,
     options: Mutex<Arc<PgConnectOptions>>,
@@ -60,12 +64,12 @@ impl Control {
                 })
             })
             .connect_lazy_with(PgConnectOptions::clone(&options));
-        Self { pool, application, options: Mutex::new(options), schema: queue.schema().clone() }
+        Self { pool, hand: Hand::default(), application, options: Mutex::new(options), schema: queue.schema().clone() }
     }
 
-    pub(super) async fn acquire(&self) -> Result<PoolConnection<Postgres>, DatabaseError> {
+    pub(super) async fn acquire(&self, role: Role) -> Result<PoolConnection<Postgres>, DatabaseError> {
         self.follow_options();
-        self.pool.acquire().await.map_err(|error| match error {
+        self.hand.take(&self.pool, role).await.map_err(|error| match error {
             // All of these connections are the worker's: nobody uses them up, the server is away.
             sqlx::Error::PoolTimedOut => no_answer("no connection could be opened"),
             error => DatabaseError::new(error, &self.schema),
@@ -78,16 +82,31 @@ impl Control {
         &self,
         statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
     ) -> Result<T, E> {
-        Self::run_on(self.acquire().await?, statement).await
+        self.run_as(Role::Care, statement).await
+    }
+
+    /// The same for a statement that is sent often, on the connection that is kept for that.
+    pub(super) async fn run_as<T, E: Fails>(
+        &self,
+        role: Role,
+        statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let connection = self.acquire(role).await?;
+        self.run_on(connection, role, statement).await
     }
 
     /// The same on a connection that is there: whatever fails here may have been sent.
     pub(super) async fn run_on<T, E: Fails>(
+        &self,
         mut connection: PoolConnection<Postgres>,
+        role: Role,
         statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
     ) -> Result<T, E> {
         match timeout(STATEMENT_TIMEOUT, statement(&mut connection)).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                self.hand.put(role, connection);
+                Ok(answer)
+            }
             Ok(Err(error)) => {
                 if !matches!(error.trouble(), Trouble::Gone | Trouble::Busy) {
                     connection.close_on_drop();
@@ -103,6 +122,7 @@ impl Control {
 
     /// Closes the connections.
     pub(super) async fn close(&self) {
+        self.hand.close();
         self.pool.close().await;
     }
 

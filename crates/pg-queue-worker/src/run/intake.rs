@@ -16,6 +16,7 @@ use super::{
     ack::{Ack, Verdict, acknowledge},
     execute::{self, Start},
     generation::Generation,
+    hand::Role,
     heart::Life,
 };
 
@@ -73,7 +74,7 @@ impl<S: Send + Sync + 'static> Intake<S> {
         let claimed = self
             .shared
             .control
-            .run(async |connection| {
+            .run_as(Role::Claims, async |connection| {
                 let (table, claimant) = (&claimed_from.table, Claimant::Worker(id));
                 jobs::claim_within(&mut **connection, table, claimant, token, kinds, limit, reach).await
             })

@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     Shared,
+    hand::Role,
     heart::Life,
     signals,
     trouble::{Fails, Trouble},
@@ -187,7 +188,7 @@ async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     };
     while shared.control.run(forget).await? > 0 {}
     // Not through the application's pool: handlers may have used it up.
-    let mut connection = shared.control.acquire().await?;
+    let mut connection = shared.control.acquire(Role::Care).await?;
     match timeout(CLEANUP_TIMEOUT, cache::cleanup_expired(&mut connection, schema)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => {

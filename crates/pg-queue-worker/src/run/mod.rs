@@ -9,6 +9,7 @@ mod control;
 mod cron;
 mod execute;
 mod generation;
+mod hand;
 mod heart;
 #[cfg(feature = "testing")]
 mod inline;
@@ -29,7 +30,10 @@ mod sweeps;
 mod trouble;
 mod wake;
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{
@@ -45,7 +49,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::inline::Inline;
 pub use self::summary::Summary;
 use self::{
-    ahead::Ahead, control::Control, generation::Generations, lane::Lane, leases::Leases, parts::Parts,
+    ahead::Ahead, control::Control, generation::Generations, hand::Role, lane::Lane, leases::Leases, parts::Parts,
     summary::Counters,
 };
 pub(crate) use self::{generation::Membership, progress::ProgressBoard};
@@ -74,6 +78,10 @@ struct Shared<S> {
     counters: Arc<Counters>,
     /// Rung when jobs went back into a queue by this worker's own doing: nobody notifies it of those.
     look: Arc<Notify>,
+    /// Whether jobs come so often that nobody waits for a single one.
+    busy: AtomicBool,
+    /// Rung when something was enqueued in this process.
+    enqueued: Arc<Notify>,
     /// Rung when the leases of running handlers are to be verified.
     verify: Notify,
     /// Rung when somebody has changed a schedule.
@@ -157,8 +165,10 @@ impl<S: Send + Sync + 'static> Shared<S> {
             Arc::new(Lane::new(options, queue.schema(), settings.concurrency, Arc::clone(&look)))
         };
         let lanes: Vec<Arc<Lane>> = queues.iter().map(lane).collect();
+        let enqueued = Arc::<Notify>::default();
+        lanes.iter().for_each(|lane| queue.notify_on_enqueue(lane.queue(), &enqueued));
         for lane in &lanes {
-            let mut connection = control.acquire().await?;
+            let mut connection = control.acquire(Role::Care).await?;
             queues::exists(&mut *connection, &lane.table).await?;
         }
         let registration = Registration {
@@ -185,6 +195,8 @@ impl<S: Send + Sync + 'static> Shared<S> {
             leases: Leases::default(),
             counters: Arc::default(),
             look,
+            busy: AtomicBool::new(false),
+            enqueued,
             verify: Notify::new(),
             schedules: Notify::new(),
             board: Arc::default(),
@@ -197,7 +209,7 @@ impl<S: Send + Sync + 'static> Shared<S> {
 
     /// Enters the worker into the table of workers.
     async fn register(&self, registration: &Registration) -> Result<(), DatabaseError> {
-        let mut connection = self.control.acquire().await?;
+        let mut connection = self.control.acquire(Role::Care).await?;
         workers::register(&mut *connection, self.queue.schema(), registration).await
     }
 }

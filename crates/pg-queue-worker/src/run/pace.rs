@@ -9,7 +9,7 @@ const AHEAD: Duration = Duration::from_millis(20);
 /// How many jobs are claimed ahead at most, of one queue, and of all queues together: so that of each of many queues there are
 /// enough to be worth a claim.
 const MOST_OF_ONE: usize = 2000;
-pub(super) const MOST_AHEAD: usize = 4000;
+pub(super) const MOST_AHEAD: usize = 8000;
 
 /// How many jobs count as much as all that was known before them.
 const MEMORY: f64 = 16.0;

@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     RunError, Shared, Summary, acknowledger, claim, clock, cron,
     generation::Reason,
+    hand::Role,
     heart::{Heart, Life},
     maintain, progress, signals,
 };
@@ -159,7 +160,7 @@ impl<S> Shared<S> {
     pub(super) async fn sign_off(&self, id: WorkerId, clean: bool) {
         let schema = self.queue.schema();
         let signed_off = async {
-            let mut connection = self.control.acquire().await?;
+            let mut connection = self.control.acquire(Role::Care).await?;
             workers::unwait(&mut *connection, schema, id).await?;
             workers::retire(&mut *connection, schema, id, !clean).await
         };

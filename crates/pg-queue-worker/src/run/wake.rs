@@ -1,6 +1,6 @@
 //! What a worker does while there is nothing to do.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use pg_queue_client::{Listener, RecvError};
 use pg_queue_core::{Backoff, QueueName, WorkerId, jobs, workers};
@@ -8,14 +8,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Shared;
 
-/// For so long after the last job the worker looks every few milliseconds and asks nobody to wake it: in a busy queue the
-/// next job comes at once, and a NOTIFY for it would hold up the producers.
+/// A busy worker looks every few milliseconds for so long after the last job, and asks nobody to wake it: the next job comes at
+/// once, and a NOTIFY for it would hold up the producers.
 const LINGER: Duration = Duration::from_millis(20);
 const LINGER_PAUSE: Duration = Duration::from_millis(2);
 
 /// The first pause between looks after that; each further one is twice as long, up to the poll interval. It finds what
 /// committed between the last look and the wish to be woken.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The first pause when the wish has stood all along: nothing is missed then but what the server does not tell.
+const CALM_PAUSE: Duration = Duration::from_millis(250);
 
 /// For how long the wish to be woken stands. It is renewed at half of it.
 const WISH: Duration = Duration::from_secs(60);
@@ -24,8 +27,8 @@ const WISH: Duration = Duration::from_secs(60);
 const UNHEARD: Backoff = Backoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(30) };
 const UNHEARD_PAUSE: Duration = Duration::from_secs(1);
 
-/// After so many rounds of claims that found something, without a longer pause between them, the worker is busy and takes its
-/// wish back; or after one that found so many jobs.
+/// After so many rounds of claims in a row that found something, the worker is busy and takes its wish back; or after one that
+/// found so many jobs.
 const BUSY_AFTER: u32 = 3;
 const BUSY_JOBS: usize = 16;
 
@@ -34,10 +37,12 @@ const BUSY_JOBS: usize = 16;
 pub(super) struct Idle {
     listener: Option<Listener>,
     wish: Wish,
-    /// Since when nothing was found.
-    since: Option<Instant>,
     pause: Duration,
+    /// How many rounds in a row found something.
     found: u32,
+    rate: Rate,
+    /// Until when to look every few milliseconds, if nothing is found.
+    lingers_until: Option<Instant>,
 }
 
 /// The wish to be woken.
@@ -62,15 +67,45 @@ impl Idle {
                 None
             }
         };
-        Self { listener, wish: Wish::default(), since: None, pause: FIRST_PAUSE, found: 0 }
+        Self {
+            listener,
+            wish: Wish::default(),
+            pause: FIRST_PAUSE,
+            found: 0,
+            rate: Rate::default(),
+            lingers_until: None,
+        }
     }
 
     /// A round of claims found so many jobs.
     pub(super) async fn found<S>(&mut self, shared: &Shared<S>, id: WorkerId, jobs: usize) {
-        (self.since, self.pause) = (None, FIRST_PAUSE);
-        self.found = self.found.saturating_add(if jobs < BUSY_JOBS { 1 } else { BUSY_AFTER });
-        if self.found >= BUSY_AFTER {
+        let now = Instant::now();
+        self.pause = if self.wish.stands { CALM_PAUSE } else { FIRST_PAUSE };
+        self.found = self.found.saturating_add(1);
+        let often = self.rate.rises(jobs, now);
+        if often || self.found >= BUSY_AFTER || jobs >= BUSY_JOBS {
+            self.lingers_until = Some(now + LINGER);
+            shared.busy.store(true, Relaxed);
             self.unwish(shared, id).await;
+        }
+    }
+
+    /// After a round that found something, and not more than it could take: a busy worker waits a moment, in which more come.
+    /// A claim has its price, whatever it finds.
+    pub(super) async fn breathe<S>(&self, shared: &Shared<S>) {
+        if self.lingers() {
+            self.pause_of_linger(shared).await;
+        }
+    }
+
+    fn lingers(&self) -> bool {
+        self.lingers_until.is_some_and(|until| until > Instant::now())
+    }
+
+    async fn pause_of_linger<S>(&self, shared: &Shared<S>) {
+        tokio::select! {
+            () = shared.closing.cancelled() => {}
+            () = sleep(LINGER_PAUSE) => {}
         }
     }
 
@@ -91,16 +126,11 @@ impl Idle {
     /// A claim found nothing in the queues `serving`: waits until another look is worth it, or until `end`. Ends at once
     /// when the worker closes.
     pub(super) async fn wait<S>(&mut self, shared: &Shared<S>, id: WorkerId, serving: &[usize], end: Option<Instant>) {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() < LINGER {
-            tokio::select! {
-                () = shared.closing.cancelled() => {}
-                () = sleep(LINGER_PAUSE) => {}
-            }
-            return;
-        }
-        // Not before: in a busy queue there is an empty look now and then.
         self.found = 0;
+        if self.lingers() {
+            return self.pause_of_linger(shared).await;
+        }
+        shared.busy.store(false, Relaxed);
         // Not for jobs that it may not take: those of a paused queue, of which it is told when it is resumed, and those of a
         // full one, which would hold up their producer for nothing.
         let open = shared.lanes.iter().filter(|lane| !lane.is_paused() && lane.free() > 0);
@@ -125,12 +155,14 @@ impl Idle {
         tokio::select! {
             () = shared.closing.cancelled() => {}
             () = shared.look.notified() => {}
+            () = shared.enqueued.notified() => {}
             () = woken(&mut self.listener, &mut self.wish, shared) => {}
             () = sleep_until(until) => {}
         }
     }
 
     async fn wish<S>(&mut self, shared: &Shared<S>, id: WorkerId, queues: Vec<QueueName>) {
+        self.pause = FIRST_PAUSE;
         // What was announced until now, the look after this will see: it must not wake the worker once more each.
         drain(&mut self.listener);
         let schema = shared.queue.schema();
@@ -147,6 +179,29 @@ impl Idle {
                 Wish { stands: false, again: Some(now + UNHEARD.jittered(failures)), queues, failures }
             }
         };
+    }
+}
+
+/// How many jobs have come lately.
+#[derive(Debug, Default)]
+struct Rate {
+    jobs: f64,
+    at: Option<Instant>,
+}
+
+impl Rate {
+    /// What lies further back than this counts for little.
+    const MEMORY: Duration = Duration::from_millis(50);
+
+    /// So many within that time are worth looking for them without being woken: 500 a second. Below, a NOTIFY for each costs
+    /// their producers nothing that they feel, and looks would cost the server more than the jobs.
+    const OFTEN: f64 = 25.0;
+
+    /// Takes that so many have come now. Answers whether they come often.
+    fn rises(&mut self, jobs: usize, now: Instant) -> bool {
+        let past = self.at.replace(now).map_or(Duration::ZERO, |at| now - at);
+        self.jobs = self.jobs * (-past.as_secs_f64() / Self::MEMORY.as_secs_f64()).exp() + jobs as f64;
+        self.jobs >= Self::OFTEN
     }
 }
 
@@ -191,4 +246,21 @@ async fn woken<S>(listener: &mut Option<Listener>, wish: &mut Wish, shared: &Sha
 fn drain(listener: &mut Option<Listener>) {
     let Some(open) = listener else { return };
     while matches!(open.try_recv(), Ok(Some(_)) | Err(RecvError::Gap | RecvError::Lagged(_))) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Duration, Instant};
+
+    use super::Rate;
+
+    #[test]
+    fn jobs_come_often_from_about_five_hundred_a_second_on() {
+        for (every, often) in [(20, false), (4, false), (1, true)] {
+            let mut rate = Rate::default();
+            let start = Instant::now();
+            let last = (0..500).map(|n| rate.rises(1, start + Duration::from_millis(n * every))).last();
+            assert_eq!(last, Some(often), "every {every} ms");
+        }
+    }
 }

@@ -191,7 +191,10 @@ async fn a_worker_tells_what_it_does() {
     worker.stop().await;
     // The stream ends with the worker.
     let rest: Vec<Event> = soon(events.collect()).await;
-    assert!(rest.iter().all(|event| matches!(event, Event::Started(_) | Event::Completed { .. })), "{rest:?}");
+    assert!(
+        rest.iter().all(|event| matches!(event, Event::Started(_) | Event::Completed { .. } | Event::Released(_))),
+        "{rest:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,30 @@ async fn an_idle_worker_is_woken_at_once() {
     worker.stop().await;
 }
 
+/// What is enqueued in the worker's own process needs no notification.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_woken_by_its_own_process_without_the_server() {
+    let db = db().await;
+    db.execute("alter table queue_work disable trigger pg_queue_wake").await;
+    let (sender, mut ran) = mpsc::unbounded_channel();
+    let app = App::new(move |_, _| {
+        sender.send(Instant::now()).unwrap();
+        async { Ok(Outcome::Complete) }
+    });
+    let worker = start(tasks().heartbeat(SLOW).poll_interval(SLOW).build(&db.queue, app).unwrap());
+    db.until(SLEEPS).await;
+    let pushed = Instant::now();
+    Task { n: 1 }.enqueue(&db.queue).await.unwrap();
+    let took = soon(ran.recv()).await.unwrap() - pushed;
+    assert!(took < AT_ONCE, "{took:?} from the push");
+    db.until(SLEEPS).await;
+    let pushed = Instant::now();
+    Task::enqueue_many(&[Task { n: 2 }], &db.queue).await.unwrap();
+    let took = soon(ran.recv()).await.unwrap() - pushed;
+    assert!(took < AT_ONCE, "{took:?} from the push");
+    worker.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wish_to_be_woken_comes_back_after_the_connections_were_lost() {
     let db = db().await;

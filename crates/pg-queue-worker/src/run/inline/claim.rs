@@ -11,7 +11,9 @@ use sqlx::{Connection, Postgres, pool::PoolConnection};
 
 use super::{
     super::{
-        execute, maintain,
+        execute,
+        hand::Role,
+        maintain,
         trouble::{Fails, Trouble},
     },
     Inline,
@@ -94,7 +96,7 @@ impl<S: Send + Sync + 'static> Inline<S> {
     pub(crate) async fn enqueue(&mut self, job: NewJob, attempt: Option<u16>) -> Result<Begun, TakeError> {
         let (queue, table) = (&self.shared.queue, &self.shared.lanes[0].table);
         let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
-        let mut connection = self.shared.control.acquire().await.map_err(QueueError::Database)?;
+        let mut connection = self.shared.control.acquire(Role::Care).await.map_err(QueueError::Database)?;
         let mut transaction = connection.begin().await.map_err(failed)?;
         let pushed = queue.on(&mut transaction).push_job(table.queue().clone(), job).await?;
         let PushOutcome::Enqueued(id) = pushed else { return Err(TakeError::NotNew { job: pushed.id() }) };

@@ -1,0 +1,40 @@
+//! Who in this process wants to know at once that something was enqueued in it, without the server telling them.
+
+use std::sync::{
+    Arc, Mutex, PoisonError, Weak,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+use pg_queue_core::QueueName;
+use tokio::sync::Notify;
+
+#[derive(Debug, Default)]
+pub(crate) struct Bells {
+    /// Whether there may be any: a process that only enqueues takes no lock.
+    any: AtomicBool,
+    hung: Mutex<Vec<(QueueName, Weak<Notify>)>>,
+}
+
+impl Bells {
+    pub(crate) fn hang(&self, queue: QueueName, bell: &Arc<Notify>) {
+        let mut hung = self.hung.lock().unwrap_or_else(PoisonError::into_inner);
+        hung.push((queue, Arc::downgrade(bell)));
+        self.any.store(true, Relaxed);
+    }
+
+    /// Something was enqueued there and is committed.
+    pub(crate) fn ring(&self, queue: &QueueName) {
+        if !self.any.load(Relaxed) {
+            return;
+        }
+        let mut hung = self.hung.lock().unwrap_or_else(PoisonError::into_inner);
+        hung.retain(|(of, bell)| {
+            let Some(bell) = bell.upgrade() else { return false };
+            if of == queue {
+                bell.notify_one();
+            }
+            true
+        });
+        self.any.store(!hung.is_empty(), Relaxed);
+    }
+}

@@ -15,6 +15,7 @@ mod missing;
 mod notify;
 mod on;
 mod pg_queue;
+mod pinned;
 mod queue;
 mod request_response;
 #[cfg(feature = "cron")]

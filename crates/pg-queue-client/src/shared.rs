@@ -8,7 +8,7 @@ use pg_queue_core::{
 };
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-use crate::{batches::Batches, bells::Bells, connection::Doctor, listener::Hub};
+use crate::{batches::Batches, bells::Bells, connection::Doctor, listener::Hub, pinned::Pinned};
 
 /// Finds out where the caller is in a distributed trace.
 pub(crate) type Tracer = Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>;
@@ -20,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) batches: Batches,
     pub(crate) bells: Bells,
+    pub(crate) pinned: Pinned,
     /// How what is enqueued through the pool is committed.
     pub(crate) commit: Commit,
     tracer: Option<Tracer>,
@@ -41,6 +42,7 @@ impl Shared {
             hub,
             batches: Batches::default(),
             bells: Bells::default(),
+            pinned: Pinned::default(),
             commit,
             tracer,
             doctor: Doctor::default(),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::TupleId;
+
 /// A job's id, as enqueuing answers it. Unique over all queues of a schema.
 ///
 /// It does not complete a job: only a claim gives the right to do so, and with it a [`LeasedJobId`].
@@ -33,6 +35,8 @@ pub struct LeasedJobId {
     pub(crate) id: i64,
     pub(crate) token: LeaseToken,
     pub(crate) attempt: u16,
+    /// Where its row was when it was claimed: most jobs are completed there.
+    pub(crate) place: TupleId,
 }
 
 impl LeasedJobId {
@@ -46,6 +50,20 @@ impl LeasedJobId {
     #[must_use]
     pub const fn token(self) -> LeaseToken {
         self.token
+    }
+
+    /// The same lease as if it had been claimed elsewhere, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn at(self, place: TupleId) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Where it was claimed, for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn place(self) -> TupleId {
+        self.place
     }
 
     /// Which attempt this claim is; the first is 1.

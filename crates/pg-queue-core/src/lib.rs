@@ -52,7 +52,7 @@ pub use self::{
     priority::{InvalidPriority, Priority},
     queue_name::{InvalidQueueName, QueueName, QueueTable},
     schema::{InvalidSchema, Schema},
-    sql::{BEGIN_PINNED, PIN_PLANS, filled},
+    sql::{BEGIN_PINNED, PIN_PLANS, UNPIN_PLANS, filled},
     trace_context::{InvalidTraceContext, TraceContext},
     tuple_id::TupleId,
 };

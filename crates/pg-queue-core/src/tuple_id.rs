@@ -9,7 +9,7 @@ use sqlx::{
 
 /// Where a job's row was when it was claimed, PostgreSQL's `ctid`. It spares a look into an index, and means nothing alone: the
 /// row may have moved, and another may be in its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TupleId {
     block: u32,
     offset: u16,

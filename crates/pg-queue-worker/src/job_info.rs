@@ -11,7 +11,7 @@ use std::{
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{
-    JobId, LeasedJobId, Priority, QueueName, QueueTable, RequestId, TraceContext, TupleId,
+    JobId, LeasedJobId, Priority, QueueName, QueueTable, RequestId, TraceContext,
     jobs::{Kept, Progress},
 };
 use serde_json::{Map, Value};
@@ -30,8 +30,6 @@ pub(crate) struct Attempt {
     /// Which of the worker's queues.
     pub(crate) lane: usize,
     pub(crate) id: LeasedJobId,
-    /// Where its row was when it was claimed.
-    pub(crate) place: TupleId,
     pub(crate) kind: String,
     pub(crate) max_attempts: u16,
     pub(crate) priority: Priority,

@@ -13,6 +13,7 @@ mod history;
 mod listener;
 mod missing;
 mod operate;
+mod pinned;
 mod queue;
 mod reconnect;
 mod request_response;

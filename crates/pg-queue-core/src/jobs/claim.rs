@@ -29,8 +29,6 @@ pub enum Claimant {
 pub struct ClaimedJob {
     /// The id with the lease.
     pub id: LeasedJobId,
-    /// Where its row is now.
-    pub place: TupleId,
     /// What type of job it is.
     pub kind: String,
     /// The payload as JSON.
@@ -155,8 +153,7 @@ pub(crate) fn claimed(row: ClaimedRow, token: LeaseToken) -> ClaimedJob {
     // The table's constraints keep these in range; a table that was tampered with shall not stop the claim.
     let attempt = u16::try_from(attempt).unwrap_or(u16::MAX);
     ClaimedJob {
-        id: LeasedJobId { id, token, attempt },
-        place,
+        id: LeasedJobId { id, token, attempt, place },
         kind,
         payload,
         max_attempts: u16::try_from(max_attempts).unwrap_or(1),

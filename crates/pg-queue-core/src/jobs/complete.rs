@@ -39,7 +39,7 @@ pub async fn complete(
     Ok(Acknowledged::new(done.into_iter().map(|lease| (lease, Became::Completed))))
 }
 
-/// Completes jobs where they were claimed. Jobs that are missing from the answer may be elsewhere by now:
+/// Completes jobs where they were claimed; with `unless_kept` none if the queue keeps completed ones. Jobs that are missing from the answer may be elsewhere by now:
 /// [`complete`] completes those, or tells more.
 ///
 /// # Errors
@@ -47,14 +47,16 @@ pub async fn complete(
 pub async fn complete_at(
     executor: impl PgExecutor<'_>,
     table: &QueueTable,
-    jobs: &[(TupleId, LeasedJobId)],
+    jobs: &[LeasedJobId],
+    unless_kept: bool,
 ) -> Result<Acknowledged, QueueError> {
-    let (places, leases): (Vec<TupleId>, Vec<LeasedJobId>) = jobs.iter().copied().unzip();
-    let (ids, tokens) = super::split(&leases);
+    let places: Vec<TupleId> = jobs.iter().map(|job| job.place).collect();
+    let (ids, tokens) = super::split(jobs);
     let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete_at.sql"), table))
         .bind(places)
         .bind(ids)
         .bind(tokens)
+        .bind(unless_kept)
         .fetch_all(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;

@@ -1,5 +1,6 @@
 -- Completes jobs where they were claimed: they leave the table. For a third of what complete.sql costs.
--- parameters: $1 where their rows were, $2 ids, $3 lease tokens    rows: (id, token) of those that were completed
+-- parameters: $1 where their rows were, $2 ids, $3 lease tokens, $4 whether to leave all if the queue keeps completed jobs
+-- rows: (id, token) of those that were completed
 -- index: none    locks: the rows
 -- An id that is not answered may be elsewhere by now, or locked: complete.sql is to be asked.
 --
@@ -12,4 +13,7 @@ where job.ctid = any ($1::tid[])
       select lease.id, lease.token from unnest($2::bigint[], $3::bigint[]) as lease (id, token)
   )) is true
   and (job.xmax = job.xmin or job.xmax = 0)
+  and (not $4 or not exists (
+      select from {schema}.pg_queue_queues as queue where queue.name = '{queue_name}' and queue.keep_completed is not null
+  ))
 returning job.id, job.lease_token

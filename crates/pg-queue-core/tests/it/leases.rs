@@ -228,7 +228,7 @@ async fn jobs_are_completed_where_they_were_claimed_and_only_there_and_under_the
         db.push(&emails, "send").await;
     }
     let claimed = db.claim(&emails, 5).await;
-    let at = |n: usize| (claimed[n].place, claimed[n].id);
+    let at = |n: usize| claimed[n].id;
     // The second has moved; the third is another's by now, in its old place; the fourth is locked.
     let moved = "update queue_emails set progress = 0.5 where id = $1";
     sqlx::query(moved).bind(claimed[1].id.job_id().get()).execute(&db.pool).await.unwrap();
@@ -238,8 +238,8 @@ async fn jobs_are_completed_where_they_were_claimed_and_only_there_and_under_the
     let lock = "select from queue_emails where id = $1 for update";
     sqlx::query(lock).bind(claimed[3].id.job_id().get()).execute(&mut *locker).await.unwrap();
 
-    let jobs = [at(0), at(1), (place, claimed[2].id), at(3), (claimed[0].place, claimed[4].id)];
-    let done = soon(jobs::complete_at(&db.pool, &emails, &jobs)).await.unwrap();
+    let jobs = [at(0), at(1), at(2).at(place), at(3), at(4).at(at(0).place())];
+    let done = soon(jobs::complete_at(&db.pool, &emails, &jobs, false)).await.unwrap();
     assert!(done.contains(claimed[0].id) && done.len() == 1, "{done:?}");
     locker.rollback().await.unwrap();
     let ids: Vec<_> = claimed.iter().map(|job| job.id).collect();

@@ -25,7 +25,7 @@ const WALKS: &[Case] = &[
 /// What acts on jobs by id: through the primary key, pinned or not.
 const BY_ID: &[Case] = &[
     ("jobs/complete.sql", "bigint[], bigint[]", "{ids}, {ids}"),
-    ("jobs/complete_at.sql", "tid[], bigint[], bigint[]", "'{\"(0,1)\"}', {ids}, {ids}"),
+    ("jobs/complete_at.sql", "tid[], bigint[], bigint[], boolean", "'{\"(0,1)\"}', {ids}, {ids}, true"),
     ("jobs/complete_one.sql", "bigint, bigint", "1, 2"),
     ("jobs/complete_kept.sql", "bigint[], bigint[], bigint[], text[]", "{ids}, {ids}, {ids}, '{}'"),
     ("jobs/complete_one_kept.sql", "bigint, bigint, bigint, text", "1, 2, 3, null"),

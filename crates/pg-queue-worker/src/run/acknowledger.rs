@@ -7,7 +7,7 @@ use std::{
 };
 
 use pg_queue_core::{
-    Backoff, LeasedJobId, QueueError, QueueTable, TupleId,
+    Backoff, LeasedJobId, QueueError, QueueTable,
     jobs::{self, Acknowledged, Became, EndedAttempt, Ending, Kept},
 };
 use sqlx::PgConnection;
@@ -269,14 +269,14 @@ async fn complete_in_place<S>(
 ) -> Result<(), QueueError> {
     // What has completed itself is not there any more.
     let attempts = part.iter().map(|one| &one.ack.attempt).filter(|attempt| !attempt.completed_in());
-    let jobs: Vec<(TupleId, LeasedJobId)> = attempts.map(|attempt| (attempt.place, attempt.id)).collect();
+    let jobs: Vec<LeasedJobId> = attempts.map(|attempt| attempt.id).collect();
     if jobs.is_empty() {
         return Ok(());
     }
     let connection = shared.control.acquire(ROLE).await?;
     let sent = shared
         .control
-        .run_on(connection, ROLE, async |connection| jobs::complete_at(&mut **connection, table, &jobs).await);
+        .run_on(connection, ROLE, async |connection| jobs::complete_at(&mut **connection, table, &jobs, false).await);
     match sent.await {
         Ok(changed) => part.retain(|one| match changed.became(one.ack.attempt.id) {
             Some(became) => {

@@ -63,7 +63,6 @@ impl<S> Shared<S> {
             table: self.lanes[lane].table.clone(),
             lane,
             id: job.id,
-            place: job.place,
             kind: job.kind,
             max_attempts: job.max_attempts,
             priority: job.priority,

@@ -35,7 +35,7 @@ mod unique;
 mod withdraw;
 
 #[cfg(feature = "testing")]
-pub(crate) use self::claim::{ClaimedRow, claimed};
+pub(crate) use self::claim::claimed;
 pub use self::{
     acknowledged::{Acknowledged, Became},
     cancel::{Cancelling, cancel},

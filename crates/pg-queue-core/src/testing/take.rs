@@ -4,7 +4,7 @@ use sqlx::PgExecutor;
 
 use crate::{
     JobId, LeaseToken, QueueError, QueueTable, WorkerId,
-    jobs::{ClaimedJob, ClaimedRow, claimed},
+    jobs::{ClaimedJob, claimed},
     sql,
 };
 
@@ -21,7 +21,7 @@ pub async fn take(
     job: JobId,
     attempt: Option<u16>,
 ) -> Result<Option<ClaimedJob>, QueueError> {
-    let row: Option<ClaimedRow> = sqlx::query_as(sql::in_queue(include_str!("take.sql"), table))
+    let row = sqlx::query(sql::in_queue(include_str!("take.sql"), table))
         .bind(worker.0)
         .bind(token.0)
         .bind(job.get())
@@ -29,5 +29,5 @@ pub async fn take(
         .fetch_optional(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;
-    Ok(row.map(|row| claimed(row, token)))
+    row.map(|row| claimed(&row, token)).transpose().map_err(|error| QueueError::new(error, table))
 }

@@ -18,5 +18,5 @@ set run_at = least(job.run_at, {now}),
     unique_key = case when job.unique_while_waiting then null else job.unique_key end
 from chosen
 where job.id = chosen.id and job.id = $3
-returning job.id, job.attempt, job.max_attempts, job.priority, job.kind, job.payload::text, chosen.run_at, job.created_at,
-    job.request_id, job.timeout_ms, job.tags, job.metadata::text, job.ctid
+returning job.id, job.attempt, job.max_attempts, job.priority, job.kind, job.payload, chosen.run_at, job.created_at,
+    job.request_id, job.timeout_ms, job.tags, job.metadata, job.ctid

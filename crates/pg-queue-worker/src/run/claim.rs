@@ -29,6 +29,9 @@ const BATCH: usize = 1000;
 /// some: it shows only then how quickly each of several queues is to be served.
 const FIRST_STRIDE: usize = 32;
 
+/// So many jobs are put in line at once. To hand more over to another task takes less time than that.
+const AT_ONCE: usize = 32;
+
 /// With fewer in line than this, jobs of several queues begin as they are claimed, and not by their queues' shares.
 const LOW: usize = 1000;
 
@@ -68,6 +71,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         shares: Shares::new(shared.lanes.iter().map(|lane| lane.weight).collect()),
         failures: 0,
         orphans: Orphans::default(),
+        taking_in: None,
         sweep: None,
         stride: FIRST_STRIDE,
         gave: 0,
@@ -106,6 +110,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
             claimer.wait().await;
         }
     }
+    claimer.have_taken_in().await;
     claimer.end_sweep().await;
     claimer.clear_all();
     // Its handlers may run on for long, and nobody needs to wake it any more.
@@ -124,6 +129,8 @@ struct Claimer<S> {
     shares: Shares,
     failures: u16,
     orphans: Orphans,
+    /// What was claimed and is being put in line beside the next claim.
+    taking_in: Option<JoinHandle<()>>,
     /// A sweep that is on its way beside the claims.
     sweep: Option<JoinHandle<Result<(), QueueError>>>,
     /// How many jobs a round claims beyond the free slots.
@@ -290,7 +297,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         self.gave = round.gave;
         let lately = |rest: &&Rest| rest.gave_at.is_some_and(|gave_at| gave_at.elapsed() < LATELY);
         self.busy = self.rests.iter().filter(lately).count();
-        round.held.drain(..).for_each(|claimed| self.intake.put(claimed));
+        self.take_in(std::mem::take(&mut round.held)).await;
         self.stride = if round.has_more { (self.stride * 2).min(MOST_AHEAD) } else { FIRST_STRIDE };
         let until = (round.begun > 0).then(|| Instant::now() + NOTHING_THERE);
         for lane in round.empty.drain(..) {
@@ -328,7 +335,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                         round.gave += usize::from(jobs > 0);
                         round.held.push(claimed);
                         if self.busy <= 1 || self.shared.ahead.len() < LOW {
-                            round.held.drain(..).for_each(|claimed| self.intake.put(claimed));
+                            self.take_in(std::mem::take(&mut round.held)).await;
                         }
                         if jobs == most {
                             round.has_more = true;
@@ -349,6 +356,33 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                 }
             }
             lanes = more;
+        }
+    }
+
+    /// Puts in line what was claimed; if that is much, beside the next claim.
+    async fn take_in(&mut self, held: Vec<Claimed>) {
+        // In the order of the claims.
+        self.have_taken_in().await;
+        if held.iter().map(Claimed::len).sum::<usize>() <= AT_ONCE {
+            return held.into_iter().for_each(|claimed| self.intake.put(claimed));
+        }
+        held.iter().for_each(|claimed| self.shared.ahead.reserve(claimed.lane(), claimed.len()));
+        let intake = self.intake.clone();
+        self.taking_in = Some(tokio::spawn(async move {
+            for claimed in held {
+                let (lane, count) = (claimed.lane(), claimed.len());
+                intake.put(claimed);
+                intake.shared.ahead.unreserve(lane, count);
+            }
+            intake.shared.look.notify_one();
+        }));
+    }
+
+    async fn have_taken_in(&mut self) {
+        let Some(taking_in) = self.taking_in.take() else { return };
+        if let Err(error) = taking_in.await {
+            tracing::error!(%error, "what was claimed was not put in line, by a mistake of its own");
+            self.orphans.suspect();
         }
     }
 
@@ -404,6 +438,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         if !self.orphans.begin_look() {
             return;
         }
+        self.have_taken_in().await;
         self.end_sweep().await;
         let (id, known) = (self.intake.id(), self.shared.leases.tokens());
         for lane in &self.shared.lanes {

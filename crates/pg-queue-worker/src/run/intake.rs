@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pg_queue_core::{
     LeaseToken, QueueError, WorkerId,
-    jobs::{self, Claimant, Reach},
+    jobs::{self, Claimant, ClaimedJob, Reach},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -20,16 +20,20 @@ use super::{
     heart::Life,
 };
 
-/// What a claim has brought.
+/// What a claim has brought. To be [`put`](Intake::put) in line.
 pub(super) struct Claimed {
     lane: usize,
     generation: Generation,
-    starts: Vec<Start>,
+    jobs: Vec<ClaimedJob>,
 }
 
 impl Claimed {
-    pub(super) fn len(&self) -> usize {
-        self.starts.len()
+    pub(super) const fn lane(&self) -> usize {
+        self.lane
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.jobs.len()
     }
 }
 
@@ -56,14 +60,14 @@ impl<S: Send + Sync + 'static> Intake<S> {
         self.life.borrow().id
     }
 
-    /// Claims from a queue. What it brings is to be [`put`](Self::put) in line. Never to be dropped half-way.
+    /// Claims from a queue. Never to be dropped half-way.
     pub(super) async fn claim(&self, lane: usize, most: usize, sweep: bool) -> Result<Claimed, QueueError> {
         // The generation first: if the worker is declared dead after this, what is claimed under its old id belongs to a
         // generation that is over.
         let generation = self.shared.generations.current();
         let Life { id, in_contact, .. } = *self.life.borrow();
         if !in_contact {
-            return Ok(Claimed { lane, generation, starts: Vec::new() });
+            return Ok(Claimed { lane, generation, jobs: Vec::new() });
         }
         let claimed_from = &self.shared.lanes[lane];
         let floors = claimed_from.sweeps().floors();
@@ -84,20 +88,20 @@ impl<S: Send + Sync + 'static> Intake<S> {
             claimed_from.sweeps().swept(began);
         }
         claimed_from.sweeps().learn(reach, limit, &jobs);
-        let start = |job| {
-            let membership = generation.join();
-            let (attempt, given) = self.shared.attempt(lane, job, membership.clone());
-            Start { attempt, given, membership }
-        };
-        let starts: Vec<Start> = jobs.into_iter().map(start).collect();
-        self.shared.leases.add(&starts);
-        Ok(Claimed { lane, generation, starts })
+        Ok(Claimed { lane, generation, jobs })
     }
 
     /// Puts jobs in line, unless the worker has closed or lost contact while the claim was on its way.
     pub(super) fn put(&self, claimed: Claimed) {
-        let Claimed { lane, generation, starts } = claimed;
+        let Claimed { lane, generation, jobs } = claimed;
         let shared = &self.shared;
+        let start = |job| {
+            let membership = generation.join();
+            let (attempt, given) = shared.attempt(lane, job, membership.clone());
+            Start { attempt, given, membership }
+        };
+        let starts: Vec<Start> = jobs.into_iter().map(start).collect();
+        shared.leases.add(&starts);
         if shared.closing.is_cancelled() || generation.is_over() || !self.life.borrow().in_contact {
             return self.give_back(starts);
         }

@@ -81,8 +81,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     } else if std::env::var_os("TMPDIR").is_none() {
         data_beside_the_build(&mut cargo, &root);
     }
-    // What cargo tells us is about this package.
-    cargo.env_remove("CARGO_MANIFEST_DIR");
+    // What cargo tells us is about this package, and makes it build once more what looks at it.
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in
+        told.filter(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of| name.to_string_lossy().starts_with(of)))
+    {
+        cargo.env_remove(name);
+    }
     let status = cargo.status().context("cargo could not be started")?;
     // Ended by a signal, it has none.
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))

@@ -57,9 +57,8 @@ impl Contestant for Ours {
     fn about() -> About {
         About {
             name: "pg-queue of this tree".into(),
-            settings:
-                "Worker: concurrency 1,000, all else as it comes; a pool of 10 connections, as is sqlx's default"
-                    .into(),
+            settings: "Worker: concurrency 1,000, all else as it comes; a pool of 10 connections, as is sqlx's default"
+                .into(),
             bulk: "BenchJob::enqueue_many, 1,000 a call".into(),
         }
     }

@@ -45,6 +45,7 @@ const fn baseline(name: &'static str) -> Contestant {
 pub(crate) const CONTESTANTS: &[Contestant] = &[
     Contestant { name: OURS, program: "bench-pg-queue", origin: Origin::Member, at_most: None },
     baseline("raw"),
+    baseline("raw-pool"),
     baseline("bare-loop"),
     baseline("tokio-loop"),
     peer("graphile_worker"),

@@ -7,13 +7,9 @@
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
-use bench_baselines::{Connections, encoded};
+use bench_baselines::{Connections, INSERT, KIND, MAX_ATTEMPTS, PRIORITY, encoded, make_queue};
 use bench_harness::{About, Batch, Contestant, Params, Payload, handle_now};
-use pg_queue::{PgQueue, QueueName};
 use tokio::time::sleep;
-
-const INSERT: &str = "insert into queue_bench (kind, payload, run_at, priority, max_attempts) \
-    values ($1, $2::json, now(), $3, $4) returning id";
 
 const INSERT_MANY: &str = "insert into queue_bench (kind, payload, run_at, priority, max_attempts) \
     select new.kind, new.payload::json, now(), new.priority, new.max_attempts \
@@ -22,10 +18,6 @@ const INSERT_MANY: &str = "insert into queue_bench (kind, payload, run_at, prior
 
 const TAKE: &str = "delete from queue_bench where ctid = any (array(select ctid from queue_bench where parked is null \
     and run_at <= now() order by priority, run_at, id limit $1 for update skip locked)) returning payload::text";
-
-const KIND: &str = "bench_job";
-const PRIORITY: i16 = 5;
-const MAX_ATTEMPTS: i16 = 20;
 
 /// How many jobs one statement takes.
 const BATCH: u32 = 500;
@@ -50,11 +42,7 @@ impl Contestant for Raw {
     }
 
     async fn setup(url: &str, _: &Params) -> Result<()> {
-        let mgr = PgQueue::connect(url).await?;
-        mgr.migrate().await?;
-        mgr.queue.create(&QueueName::new("bench")?).await?;
-        sqlx::query("alter table queue_bench disable trigger pg_queue_wake").execute(mgr.pool()).await?;
-        Ok(())
+        make_queue(url).await
     }
 
     async fn open(url: &str, tasks: usize, _: &Params) -> Result<Self> {

@@ -31,6 +31,17 @@ pub async fn push_and_commit(
         let outcomes = push_unique(connection, table, &[row], &[0]).await?;
         return Ok(outcomes[0].1);
     }
+    if row.is_plain() && commit == Commit::AsSet {
+        let id: i64 = sqlx::query_scalar(sql::in_queue(include_str!("push_plain.sql"), table))
+            .bind(row.kind)
+            .bind(row.payload)
+            .bind(row.priority)
+            .bind(row.max_attempts)
+            .fetch_one(connection)
+            .await
+            .map_err(|error| QueueError::new(error, table))?;
+        return Ok(PushOutcome::Enqueued(JobId(id)));
+    }
     let id: i64 = sqlx::query_scalar(sql::in_queue(include_str!("push.sql"), table))
         .bind(row.kind)
         .bind(row.payload)

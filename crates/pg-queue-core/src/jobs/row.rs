@@ -105,6 +105,17 @@ impl<'j> Row<'j> {
         })
     }
 
+    /// Whether it has nothing but what every job has.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.run_at.is_none()
+            && self.delay == 0
+            && self.timeout_ms.is_none()
+            && self.tags.is_none()
+            && self.metadata.is_none()
+            && self.request_id.is_none()
+            && self.key.is_none()
+    }
+
     /// The key's text, for statements about jobs that have one.
     pub(super) fn key_text(&self) -> Option<&str> {
         self.key.as_ref().map(|key| key.text.as_str())

@@ -1,6 +1,9 @@
 //! Claiming jobs for free slots, and some ahead of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use pg_queue_core::{Backoff, QueueError, jobs};
 use sqlx::{Postgres, pool::PoolConnection};
@@ -265,6 +268,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             return Some(room);
         }
         if all_serve && shared.ahead.len() == 0 {
+            shared.busy.store(false, Relaxed);
             // Who could not take a job does not want to be woken for one.
             self.idle.unwish(&shared, self.intake.id()).await;
         }
@@ -361,6 +365,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
 
     /// Puts in line what was claimed; if that is much, beside the next claim.
     async fn take_in(&mut self, held: Vec<Claimed>) {
+        if held.is_empty() {
+            return;
+        }
         // In the order of the claims.
         self.have_taken_in().await;
         if held.iter().map(Claimed::len).sum::<usize>() <= AT_ONCE {

@@ -68,8 +68,10 @@ impl Hand {
         let mut state = self.state();
         let now = Instant::now();
         let since = *state.since[role as usize].get_or_insert(now);
-        let full = state.closed || state.waiting > 0 || state.kept.iter().any(|kept| kept.role == role);
-        if full || now - since > LIFE {
+        if state.kept.iter().any(|kept| kept.role == role) {
+            drop(state);
+            drop(connection);
+        } else if state.closed || state.waiting > 0 || now - since > LIFE {
             state.since[role as usize] = None;
             drop(state);
             drop(connection);

@@ -17,7 +17,7 @@ const LINGER_PAUSE: Duration = Duration::from_millis(2);
 /// committed between the last look and the wish to be woken.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The first pause when the wish has stood all along: nothing is missed then but what the server does not tell.
+/// The longest pause that goes on after jobs were found, when the wish has stood all along.
 const CALM_PAUSE: Duration = Duration::from_millis(250);
 
 /// For how long the wish to be woken stands. It is renewed at half of it.
@@ -43,6 +43,10 @@ pub(super) struct Idle {
     rate: Rate,
     /// Until when to look every few milliseconds, if nothing is found.
     lingers_until: Option<Instant>,
+    /// Whether it was an enqueue in this process that ended the last wait, and until when those are not heeded: they may be into
+    /// queues from which nothing is to be had.
+    rung: bool,
+    deaf_until: Option<Instant>,
 }
 
 /// The wish to be woken.
@@ -74,13 +78,17 @@ impl Idle {
             found: 0,
             rate: Rate::default(),
             lingers_until: None,
+            rung: false,
+            deaf_until: None,
         }
     }
 
     /// A round of claims found so many jobs.
     pub(super) async fn found<S>(&mut self, shared: &Shared<S>, id: WorkerId, jobs: usize) {
         let now = Instant::now();
-        self.pause = if self.wish.stands { CALM_PAUSE } else { FIRST_PAUSE };
+        // The wish may have been heard a moment ago: what committed around it is found by the first of these pauses.
+        self.pause = if self.wish.stands { self.pause.min(CALM_PAUSE) } else { FIRST_PAUSE };
+        self.rung = false;
         self.found = self.found.saturating_add(1);
         let often = self.rate.rises(jobs, now);
         if often || self.found >= BUSY_AFTER || jobs >= BUSY_JOBS {
@@ -131,6 +139,9 @@ impl Idle {
             return self.pause_of_linger(shared).await;
         }
         shared.busy.store(false, Relaxed);
+        if std::mem::take(&mut self.rung) {
+            self.deaf_until = Some(Instant::now() + LINGER);
+        }
         // Not for jobs that it may not take: those of a paused queue, of which it is told when it is resumed, and those of a
         // full one, which would hold up their producer for nothing.
         let open = shared.lanes.iter().filter(|lane| !lane.is_paused() && lane.free() > 0);
@@ -155,7 +166,7 @@ impl Idle {
         tokio::select! {
             () = shared.closing.cancelled() => {}
             () = shared.look.notified() => {}
-            () = shared.enqueued.notified() => {}
+            () = rung(shared, self.deaf_until) => self.rung = true,
             () = woken(&mut self.listener, &mut self.wish, shared) => {}
             () = sleep_until(until) => {}
         }
@@ -180,6 +191,14 @@ impl Idle {
             }
         };
     }
+}
+
+/// Resolves when something was enqueued in this process.
+async fn rung<S>(shared: &Shared<S>, deaf_until: Option<Instant>) {
+    if let Some(until) = deaf_until {
+        sleep_until(until).await;
+    }
+    shared.enqueued.notified().await;
 }
 
 /// How many jobs have come lately.

@@ -5,6 +5,8 @@
 //! listens. Most users want the crate `pg-queue`, which re-exports this.
 #![forbid(unsafe_code)]
 
+mod alarm;
+mod at_hand;
 mod batches;
 mod bells;
 mod cache;
@@ -15,7 +17,6 @@ mod missing;
 mod notify;
 mod on;
 mod pg_queue;
-mod pinned;
 mod queue;
 mod request_response;
 #[cfg(feature = "cron")]
@@ -23,6 +24,7 @@ mod schedules;
 mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod topics;
 
 #[cfg(feature = "cron")]
 pub use self::schedules::{

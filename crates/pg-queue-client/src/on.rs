@@ -9,7 +9,7 @@ use pg_queue_core::{
 };
 use sqlx::PgConnection;
 
-use crate::{PgQueue, batches, missing::explained, shared::Shared};
+use crate::{PgQueue, at_hand::Connection, batches, missing::explained, shared::Shared};
 
 /// A connection of the caller's together with the schema of a [`PgQueue`]. Made by [`PgQueue::on`].
 #[derive(Debug)]
@@ -97,13 +97,16 @@ async fn push_alone(shared: &Shared, queue: &QueueName, job: &NewJob) -> Result<
 
 /// Enqueues many through the pool: all or none.
 pub(crate) async fn push_many(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     queue: &QueueName,
     mut jobs: Vec<NewJob>,
 ) -> Result<Vec<PushOutcome>, PushError> {
     shared.trace(&mut jobs);
     let table = shared.table(queue);
-    let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
+    let mut connection = Connection::acquire(shared).await.map_err(QueueError::Database)?;
     let pushed = jobs::push_many_and_commit(&mut connection, &table, &jobs, shared.commit).await;
-    explained(&mut connection, &table, pushed).await.inspect(|_| shared.bells.ring(queue))
+    let pushed = explained(&mut connection, &table, pushed).await?;
+    connection.put_back();
+    shared.bells.ring(queue);
+    Ok(pushed)
 }

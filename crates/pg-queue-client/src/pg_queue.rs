@@ -19,6 +19,7 @@ use crate::{
     Cache, History, ListenError, Listener, Notifier, On, Queue, RequestResponse,
     listener::{Address, Hub},
     shared::{Shared, Tracer},
+    topics::Topics,
 };
 
 /// Jobs, notifications, a cache and request-response on an application's own PostgreSQL.
@@ -52,6 +53,8 @@ pub struct PgQueue {
     pub cache: Cache,
     /// Request-response.
     pub request_response: RequestResponse,
+    /// Messages to topics.
+    pub topics: Topics,
     /// Schedules: jobs that are made by themselves. With the feature `cron`.
     #[cfg(feature = "cron")]
     pub schedules: Schedules,
@@ -250,6 +253,7 @@ impl PgQueueBuilder {
             notify: Notifier::new(Arc::clone(&shared)),
             cache: Cache::new(Arc::clone(&shared)),
             request_response: RequestResponse::new(Arc::clone(&shared)),
+            topics: Topics::new(Arc::clone(&shared)),
             #[cfg(feature = "cron")]
             schedules: Schedules::new(Arc::clone(&shared)),
             shared,

@@ -8,7 +8,14 @@ use pg_queue_core::{
 };
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 
-use crate::{batches::Batches, bells::Bells, connection::Doctor, listener::Hub, pinned::Pinned};
+use crate::{
+    at_hand::AtHand,
+    batches::Batches,
+    bells::Bells,
+    connection::Doctor,
+    listener::Hub,
+    topics::{Publisher, Switchboard},
+};
 
 /// Finds out where the caller is in a distributed trace.
 pub(crate) type Tracer = Arc<dyn Fn() -> Option<TraceContext> + Send + Sync>;
@@ -20,7 +27,9 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) batches: Batches,
     pub(crate) bells: Bells,
-    pub(crate) pinned: Pinned,
+    pub(crate) at_hand: AtHand,
+    pub(crate) publisher: Publisher,
+    pub(crate) switchboard: Switchboard,
     /// How what is enqueued through the pool is committed.
     pub(crate) commit: Commit,
     tracer: Option<Tracer>,
@@ -42,7 +51,9 @@ impl Shared {
             hub,
             batches: Batches::default(),
             bells: Bells::default(),
-            pinned: Pinned::default(),
+            at_hand: AtHand::default(),
+            publisher: Publisher::default(),
+            switchboard: Switchboard::default(),
             commit,
             tracer,
             doctor: Doctor::default(),
@@ -67,6 +78,7 @@ impl Shared {
 
     /// Whether another connection can be taken from the pool without anybody having to wait for one.
     pub(crate) fn has_spare_connection(&self) -> bool {
-        self.pool.num_idle() > 0 || self.pool.size() < self.pool.options().get_max_connections()
+        !self.pool.is_closed()
+            && (self.pool.num_idle() > 0 || self.pool.size() < self.pool.options().get_max_connections())
     }
 }

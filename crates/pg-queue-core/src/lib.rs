@@ -24,6 +24,7 @@ pub mod topics;
 pub mod workers;
 
 mod backoff;
+mod commit;
 mod cron;
 mod database_error;
 mod decode;
@@ -41,6 +42,7 @@ mod tuple_id;
 
 pub use self::{
     backoff::Backoff,
+    commit::Commit,
     cron::{Cron, Missed},
     database_error::{DatabaseError, QueueError},
     decode::{DecodeError, from_json},
@@ -52,7 +54,7 @@ pub use self::{
     priority::{InvalidPriority, Priority},
     queue_name::{InvalidQueueName, QueueName, QueueTable},
     schema::{InvalidSchema, Schema},
-    sql::{BEGIN_PINNED, PIN_PLANS, UNPIN_PLANS, filled},
+    sql::{BEGIN_PINNED, PIN_PLANS, filled},
     trace_context::{InvalidTraceContext, TraceContext},
     tuple_id::TupleId,
 };

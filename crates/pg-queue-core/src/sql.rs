@@ -75,10 +75,6 @@ pub fn filled(template: &str, table: &QueueTable) -> String {
 pub const BEGIN_PINNED: &str = "begin isolation level read committed; set local enable_seqscan = off; \
     set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
 
-/// The same for every statement of a connection, until [`UNPIN_PLANS`]: what a worker's own connections run when they are opened.
+/// The same for every statement of a connection: what a worker's own connections run when they are opened.
 pub const PIN_PLANS: &str = "set default_transaction_isolation = 'read committed'; set enable_seqscan = off; \
     set enable_bitmapscan = off; set enable_sort = off; set jit = off";
-
-/// Makes a connection what it was before [`PIN_PLANS`].
-pub const UNPIN_PLANS: &str = "reset default_transaction_isolation; reset enable_seqscan; reset enable_bitmapscan; \
-    reset enable_sort; reset jit";

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! - [`PgQueue`] is the handle: [`queue`](PgQueue::queue) (jobs by hand), [`notify`](PgQueue::notify) and
-//!   [`create_listener`](PgQueue::create_listener), [`cache`](PgQueue::cache),
+//!   [`create_listener`](PgQueue::create_listener), [`topics`](PgQueue::topics), [`cache`](PgQueue::cache),
 //!   [`request_response`](PgQueue::request_response).
 //! - [`Job`] is derived on payloads; [`Handler`] runs them; [`Worker`] puts both to work.
 //! - [`migrate`] brings a database up to date; [`migrations`] has the parts of it.
@@ -45,6 +45,8 @@ pub mod testing;
 
 /// The name under which the project first promised [`PgQueue`].
 pub use pg_queue_client::PgQueue as PgQueueManager;
+/// Messages to whoever is subscribed.
+pub use pg_queue_client::topics;
 pub use pg_queue_client::{
     Cache, CallError, CancelOutcome, Cancelled, ConfigError, DEFAULT_LEASE, GetOrSetError, History, ListenError,
     Listener, Notification, Notifier, On, PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError,

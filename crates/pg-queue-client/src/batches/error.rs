@@ -58,6 +58,15 @@ pub(super) fn repeated(error: PushError, count: usize) -> Vec<PushError> {
     (0..count).map(|_| again(&error)).collect()
 }
 
+/// The same error of the database for so many callers.
+pub(crate) fn repeated_database(error: DatabaseError, count: usize) -> Vec<DatabaseError> {
+    let database = |error| match error {
+        PushError::Queue(QueueError::Database(error)) => error,
+        other => DatabaseError::Other(sqlx::Error::Protocol(other.to_string())),
+    };
+    repeated(QueueError::Database(error).into(), count).into_iter().map(database).collect()
+}
+
 fn again(error: &Arc<PushError>) -> PushError {
     let database = match &**error {
         PushError::Queue(QueueError::Missing(queue)) => return QueueError::Missing(queue.clone()).into(),

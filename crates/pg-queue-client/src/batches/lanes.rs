@@ -11,6 +11,7 @@ use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{runtime, sync::Notify, time::Instant};
 
 use super::{Answer, part::Part};
+use crate::at_hand::LIFE;
 
 /// How many jobs one statement takes at most, and how many bytes of payloads: what gains nothing by being longer only makes
 /// more callers wait for it.
@@ -26,6 +27,9 @@ pub(super) const LOOK: Duration = Duration::from_millis(5);
 
 /// How long a statement may take before others go past it: its connection may be half-open, and never answer.
 pub(super) const STALLED: Duration = Duration::from_secs(1);
+
+/// How long others wait for a caller who sends its own job, if there is another connection.
+const OVERTAKEN: Duration = Duration::from_millis(50);
 
 /// The lanes in which something is going on: each has one runner.
 #[derive(Debug, Default)]
@@ -48,6 +52,8 @@ struct Lane {
     arrived: Arc<Notify>,
     idle: bool,
     resting: Option<Resting>,
+    /// Since when the lane has had its connection.
+    acquired: Instant,
     /// Since when a caller has the connection.
     lent: Option<Instant>,
 }
@@ -92,7 +98,9 @@ impl Waiting {
 impl Lane {
     fn next(&mut self, spare: bool) -> Next {
         if let Some(since) = self.lent {
-            if since.elapsed() < STALLED {
+            // It may be that nobody polls that caller.
+            let patience = if spare && !self.waiting.is_empty() { OVERTAKEN } else { STALLED };
+            if since.elapsed() < patience {
                 return Next::Rest;
             }
             // That one goes on alone.
@@ -102,7 +110,7 @@ impl Lane {
             return Next::Send(self.resting.take().map(|resting| resting.connection));
         }
         match &self.resting {
-            Some(resting) if spare && resting.since.elapsed() < LINGER => Next::Rest,
+            Some(resting) if spare && resting.since.elapsed() < LINGER && self.acquired.elapsed() < LIFE => Next::Rest,
             _ => Next::Leave,
         }
     }
@@ -129,6 +137,7 @@ impl Batches {
             arrived: Arc::clone(&arrived),
             idle: false,
             resting: None,
+            acquired: Instant::now(),
             lent: None,
         };
         lanes.insert(key.clone(), lane);
@@ -175,6 +184,18 @@ impl Batches {
         if !lane.idle {
             lane.arrived.notify_one();
         }
+    }
+
+    /// The runner has a new connection.
+    pub(super) fn renew(&self, key: &Key) {
+        if let Some(lane) = self.lanes().get_mut(key) {
+            lane.acquired = Instant::now();
+        }
+    }
+
+    /// Whether the lane may keep its connection for longer.
+    pub(super) fn keeps(&self, key: &Key) -> bool {
+        self.lanes().get(key).is_some_and(|lane| lane.acquired.elapsed() < LIFE)
     }
 
     /// Whether a job waits.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pg_queue_core::jobs::{self, NewJob, PushError, PushOutcome};
 use sqlx::{Postgres, pool::PoolConnection};
-use tokio::time::Instant;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     error::{Blame, blame},
@@ -20,26 +20,33 @@ pub(super) struct Loan<'s> {
     shared: &'s Arc<Shared>,
     key: &'s Key,
     since: Instant,
+    runtime: Handle,
     connection: Option<PoolConnection<Postgres>>,
+    /// Whether the connection is good for the next one.
+    answered: bool,
 }
 
 impl<'s> Loan<'s> {
     /// Has one if nobody else is about to enqueue into the same queue, and somebody did a moment ago.
     pub(super) fn take(shared: &'s Arc<Shared>, key: &'s Key) -> Option<Self> {
+        // A pool that is being closed waits for what lanes keep.
+        if shared.pool.is_closed() {
+            return None;
+        }
         let (connection, since) = shared.batches.borrow(key)?;
-        Some(Self { shared, key, since, connection: Some(connection) })
+        Some(Self { shared, key, since, runtime: Handle::current(), connection: Some(connection), answered: false })
     }
 
     /// Enqueues one job. A caller that goes away meanwhile leaves a connection that is of no use to the lane.
     pub(super) async fn push(mut self, job: &NewJob) -> Result<PushOutcome, PushError> {
         let table = self.shared.table(&self.key.queue);
-        let mut connection = self.connection.take().expect("it is taken once");
-        let pushed = jobs::push_and_commit(&mut connection, &table, job, self.shared.commit).await;
-        let pushed = explained(&mut connection, &table, pushed).await;
+        let connection = self.connection.as_mut().expect("it is there until the end");
+        let pushed = jobs::push_and_commit(connection, &table, job, self.shared.commit).await;
+        let pushed = explained(connection, &table, pushed).await;
         if pushed.as_ref().is_err_and(|error| blame(error) == Blame::Connection) {
             connection.close_on_drop();
-        } else if self.shared.has_spare_connection() {
-            self.connection = Some(connection);
+        } else {
+            self.answered = self.shared.has_spare_connection();
         }
         pushed
     }
@@ -47,6 +54,11 @@ impl<'s> Loan<'s> {
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        self.shared.batches.give_back(self.key, self.since, self.connection.take());
+        // A future may be dropped anywhere, and the pool takes a connection back by a task.
+        let _entered = self.runtime.enter();
+        let connection = self.connection.take();
+        let (kept, dropped) = if self.answered { (connection, None) } else { (None, connection) };
+        drop(dropped);
+        self.shared.batches.give_back(self.key, self.since, kept);
     }
 }

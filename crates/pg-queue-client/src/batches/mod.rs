@@ -21,7 +21,7 @@ use pg_queue_core::{
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
-pub(crate) use self::lanes::Batches;
+pub(crate) use self::{error::repeated_database, lanes::Batches};
 use self::{
     lanes::{Key, Waiting},
     loan::Loan,

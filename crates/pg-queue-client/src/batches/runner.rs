@@ -1,24 +1,16 @@
 //! A task that sends the statements of one queue, one after the other.
 
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use pg_queue_core::{QueueError, QueueTable};
 use sqlx::{PgConnection, Postgres, pool::PoolConnection};
-use tokio::{
-    sync::Notify,
-    task::yield_now,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::{sync::Notify, task::yield_now, time::Instant};
 
 use super::{
     lanes::{Key, LOOK, Next, STALLED},
     part::{Lost, Part, fail},
 };
-use crate::shared::Shared;
+use crate::{alarm::Alarm, shared::Shared};
 
 /// Sends what waits in one lane until nothing does.
 pub(super) struct Runner {
@@ -69,7 +61,10 @@ impl Runner {
             let mut connection = match resting {
                 Some(connection) => connection,
                 None => match self.shared.acquire().await {
-                    Ok(connection) => connection,
+                    Ok(connection) => {
+                        self.shared.batches.renew(&self.key);
+                        connection
+                    }
                     Err(error) => {
                         let answers = self.shared.batches.take_before(&self.key, asked);
                         fail(answers, QueueError::Database(error));
@@ -90,7 +85,7 @@ impl Runner {
                 yield_now().await;
             }
             // Others who wait for the pool have their turn.
-            if self.shared.has_spare_connection() {
+            if self.shared.has_spare_connection() && self.shared.batches.keeps(&self.key) {
                 kept = Some(connection);
             }
         }
@@ -123,32 +118,6 @@ impl Drop for Runner {
     fn drop(&mut self) {
         if self.in_charge {
             self.shared.batches.lose(&self.key);
-        }
-    }
-}
-
-/// Rings when so much time has passed since a moment that moves on with every statement.
-///
-/// To set a timer for each statement would cost more than anything else that is done for it here: a timer that is the next one
-/// to end wakes the thread that waits for it. This one is set anew only when it has rung too early.
-struct Alarm(Pin<Box<Sleep>>);
-
-impl Alarm {
-    fn new(after: Duration) -> Self {
-        Self(Box::pin(sleep(after)))
-    }
-
-    async fn rings(&mut self, since: Instant, after: Duration) {
-        let until = since + after;
-        if self.0.deadline() > until {
-            self.0.as_mut().reset(until);
-        }
-        loop {
-            self.0.as_mut().await;
-            if Instant::now() >= until {
-                return;
-            }
-            self.0.as_mut().reset(until);
         }
     }
 }

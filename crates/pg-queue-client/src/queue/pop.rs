@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use pg_queue_core::{
-    DecodeError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName, QueueTable, RequestId, from_json,
+    BEGIN_PINNED, DatabaseError, DecodeError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName,
+    QueueTable, RequestId, from_json,
     jobs::{self, Claimant, ClaimedJob, EndedAttempt, Ending},
 };
 use serde::de::DeserializeOwned;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use super::{DEFAULT_LEASE, Queue};
-use crate::{missing::explained, pinned::PinnedConnection};
+use crate::{at_hand::Connection, missing::explained};
 
 /// How long a job that did not decode waits before the next consumer meets it. It may be meant for another one, so it is
 /// not discarded; but at the head of the queue it would be popped again and again.
@@ -110,7 +111,8 @@ impl Queue {
 
     async fn claim(&self, queue: &QueueName, limit: u32, lease: Duration) -> Result<Vec<ClaimedJob>, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = PinnedConnection::acquire(&self.shared).await?;
+        let mut connection = Connection::acquire(&self.shared).await?;
+        connection.close_if_abandoned();
         let claimed = claim_on(&mut connection, &table, limit, lease).await;
         let claimed = explained(&mut connection, &table, claimed).await?;
         connection.put_back();
@@ -130,23 +132,27 @@ impl Queue {
     }
 }
 
-/// On a connection with pinned plans, and each statement in a transaction of its own.
+/// In a transaction of its own with its plan pinned. An error drops that, which rolls it back; as does a caller who goes away, to
+/// whom the jobs would be of no use.
 async fn claim_on(
     connection: &mut PgConnection,
     table: &QueueTable,
     limit: u32,
     lease: Duration,
 ) -> Result<Vec<ClaimedJob>, QueueError> {
+    let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
+    let mut pinned = connection.begin_with(BEGIN_PINNED).await.map_err(failed)?;
     let claimant = Claimant::HandDriven(lease);
-    let mut claimed = jobs::claim(&mut *connection, table, claimant, LeaseToken::random(), None, limit).await?;
+    let mut claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
     if claimed.is_empty() {
         // Nobody else looks after jobs whose consumer let the last attempt's lease run out.
-        jobs::discard_expired(&mut *connection, table, EXPIRED_AT_ONCE).await?;
+        jobs::discard_expired(&mut *pinned, table, EXPIRED_AT_ONCE).await?;
         // Nor do workers know that somebody takes jobs by hand, whatever their kind.
-        if jobs::unpark(&mut *connection, table, None, limit).await? > 0 {
-            claimed = jobs::claim(&mut *connection, table, claimant, LeaseToken::random(), None, limit).await?;
+        if jobs::unpark(&mut *pinned, table, None, limit).await? > 0 {
+            claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
         }
     }
+    pinned.commit().await.map_err(failed)?;
     Ok(claimed)
 }
 

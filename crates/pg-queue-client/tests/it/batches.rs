@@ -384,6 +384,22 @@ async fn one_who_sends_its_job_itself_and_gets_no_answer_does_not_stop_the_queue
     assert_eq!(stored(&db).await, 3 + 10);
 }
 
+/// As in the branch of a `select!`, or behind something that is not polled for a while.
+#[tokio::test]
+async fn one_who_begins_to_send_its_job_itself_and_is_not_polled_holds_up_nobody_for_long() {
+    let db = database().await;
+    let work = db.queue("work").await;
+    db.mgr.queue.push(&work, &0).await.unwrap();
+    db.mgr.queue.push(&work, &1).await.unwrap();
+    let mut left = Box::pin(db.mgr.queue.push(&work, &2));
+    begin(&mut left).await;
+    let began = std::time::Instant::now();
+    db.mgr.queue.push(&work, &3).await.unwrap();
+    assert!(began.elapsed() < Duration::from_millis(800), "{:?}", began.elapsed());
+    left.await.unwrap();
+    assert_eq!(stored(&db).await, 4);
+}
+
 #[tokio::test]
 async fn one_connection_is_enough_and_is_left_to_others_in_between() {
     let db = database_of(1).await;

@@ -1,6 +1,7 @@
 //! The client against a real PostgreSQL.
 
 mod ack;
+mod at_hand;
 mod batches;
 mod cache;
 mod clock;
@@ -13,7 +14,6 @@ mod history;
 mod listener;
 mod missing;
 mod operate;
-mod pinned;
 mod queue;
 mod reconnect;
 mod request_response;
@@ -24,4 +24,5 @@ mod single_flight;
 mod support;
 #[cfg(feature = "cron")]
 mod timetables;
+mod topics;
 mod undecodable;

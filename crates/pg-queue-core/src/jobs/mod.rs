@@ -3,7 +3,6 @@
 mod acknowledged;
 mod cancel;
 mod claim;
-mod commit;
 mod complete;
 mod delete;
 mod end;
@@ -40,7 +39,6 @@ pub use self::{
     acknowledged::{Acknowledged, Became},
     cancel::{Cancelling, cancel},
     claim::{Claimant, ClaimedJob, TimeLimit, claim, claim_within},
-    commit::Commit,
     complete::{Kept, LeaseError, MAX_OUTPUT_BYTES, complete, complete_at, complete_kept, complete_one},
     delete::delete,
     end::{EndedAttempt, Ending, MAX_ERROR_BYTES, end},
@@ -69,6 +67,7 @@ pub use self::{
     withdraw::withdraw,
 };
 pub(crate) use self::{new_job::to_json, row::checked_attempts};
+pub use crate::Commit;
 use crate::{JobId, LeasedJobId};
 
 /// Ids and tokens as the two arrays that statements about leases take.

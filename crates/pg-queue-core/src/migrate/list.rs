@@ -51,4 +51,5 @@ pub const MIGRATIONS: &[Migration] = migrations![
     7 "0007" "replies",
     8 "0008" "unique_keys",
     9 "0009" "schedules",
+    10 "0010" "topics",
 ];

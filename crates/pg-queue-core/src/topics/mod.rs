@@ -1,4 +1,8 @@
-//! Notifications.
+//! Notifications, and messages to topics.
+
+mod envelope;
+mod publish;
+mod topic;
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -6,6 +10,12 @@ use sha2::{Digest, Sha256};
 use sqlx::PgExecutor;
 
 use crate::{DatabaseError, Schema};
+
+pub use self::{
+    envelope::{Body, Message, channels, unpack},
+    publish::{MAX_MESSAGE_BYTES, PublishError, fetch, prune, publish},
+    topic::{InvalidTopic, Topic, TopicPattern},
+};
 
 /// The longest payload of one notification, in bytes; PostgreSQL's own limit.
 pub const MAX_NOTIFY_BYTES: usize = 7999;

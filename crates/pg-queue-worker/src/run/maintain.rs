@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use pg_queue_core::{LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs, replies, workers};
+use pg_queue_core::{LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs, replies, topics, workers};
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
     sync::watch,
@@ -187,6 +187,7 @@ async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {
         jobs::prune_unique_keys(&mut **connection, schema, BATCH).await
     };
     while shared.control.run(forget).await? > 0 {}
+    while shared.control.run(async |connection| topics::prune(&mut **connection, schema).await).await? > 0 {}
     // Not through the application's pool: handlers may have used it up.
     let mut connection = shared.control.acquire(Role::Care).await?;
     match timeout(CLEANUP_TIMEOUT, cache::cleanup_expired(&mut connection, schema)).await {

@@ -1,8 +1,7 @@
-//! Connections with pinned plans, for jobs that are driven by hand.
+//! Connections of the pool at hand: those that were used a moment ago, for who has the same to do again.
 //!
-//! A claim needs its plan pinned. To do that in a transaction costs two round trips more for each, and a pool looks at a connection
-//! that it gives out and at one that it gets back: a consumer that takes and completes batch after batch spent a tenth of its
-//! time on that. So the connection that it has used stays pinned and at hand for a moment.
+//! The pool looks at a connection that it gives out and at one that it gets back, and gives out the one that was idle for longest:
+//! whoever calls again and again goes around all of them, each of which prepares the statements and maps the server's pages anew.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -10,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use pg_queue_core::{DatabaseError, PIN_PLANS, UNPIN_PLANS};
-use sqlx::{Executor, PgConnection, Postgres, pool::PoolConnection};
+use pg_queue_core::DatabaseError;
+use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 use tokio::{
     runtime::{self, Handle},
     time::{Instant, sleep},
@@ -25,13 +24,17 @@ const LINGER: Duration = Duration::from_millis(50);
 /// How often it is looked at meanwhile whether the pool has others still. If not, somebody may wait for this one.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The connections that are pinned, each with a task that unpins it in the end. By runtime: the task ends with its own.
+/// How long a connection stays at hand in all. The pool replaces those that are old.
+pub(crate) const LIFE: Duration = Duration::from_secs(300);
+
+/// The connections at hand, each with a task that gives it back in the end. By runtime: the task ends with its own.
 #[derive(Debug, Default)]
-pub(crate) struct Pinned(Mutex<Vec<Arc<Slot>>>);
+pub(crate) struct AtHand(Mutex<Vec<Arc<Slot>>>);
 
 #[derive(Debug)]
 struct Slot {
     runtime: runtime::Id,
+    since: Instant,
     state: Mutex<State>,
 }
 
@@ -41,37 +44,46 @@ struct State {
     used: Instant,
 }
 
-/// A connection on which plans are pinned. To be [put back](Self::put_back) after statements that were answered.
+/// A connection of the pool's. To be [put back](Self::put_back) after statements that were answered.
 #[derive(Debug)]
-pub(crate) struct PinnedConnection {
+pub(crate) struct Connection {
     shared: Arc<Shared>,
+    runtime: Handle,
     slot: Option<Arc<Slot>>,
     connection: Option<PoolConnection<Postgres>>,
+    closes: bool,
 }
 
-impl PinnedConnection {
+impl Connection {
     pub(crate) async fn acquire(shared: &Arc<Shared>) -> Result<Self, DatabaseError> {
-        if let Some((slot, connection)) = shared.pinned.take(Handle::current().id()) {
-            return Ok(Self { shared: Arc::clone(shared), slot: Some(slot), connection: Some(connection) });
+        let (shared, runtime) = (Arc::clone(shared), Handle::current());
+        // A pool that is being closed waits for what is at hand.
+        if !shared.pool.is_closed()
+            && let Some((slot, connection)) = shared.at_hand.take(runtime.id())
+        {
+            return Ok(Self { shared, runtime, slot: Some(slot), connection: Some(connection), closes: false });
         }
         let connection = shared.acquire().await?;
-        // From here on it is unpinned whatever happens.
-        let mut pinned = Self { shared: Arc::clone(shared), slot: None, connection: Some(connection) };
-        pinned.execute(PIN_PLANS).await.map_err(|error| DatabaseError::new(error, &shared.schema))?;
-        Ok(pinned)
+        Ok(Self { shared, runtime, slot: None, connection: Some(connection), closes: false })
+    }
+
+    /// From now on it is closed if it is not put back: a transaction that was about to begin may be open.
+    pub(crate) fn close_if_abandoned(&mut self) {
+        self.closes = true;
     }
 
     /// Keeps it at hand for a moment, if the pool has others.
     pub(crate) fn put_back(mut self) {
+        self.closes = false;
         if self.shared.has_spare_connection()
             && let Some(connection) = self.connection.take()
         {
-            self.shared.pinned.put(&self.shared, self.slot.take(), connection);
+            self.shared.at_hand.put(&self.shared, self.slot.take(), connection);
         }
     }
 }
 
-impl Deref for PinnedConnection {
+impl Deref for Connection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -79,22 +91,26 @@ impl Deref for PinnedConnection {
     }
 }
 
-impl DerefMut for PinnedConnection {
+impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.connection.as_mut().expect("it is taken with the value itself")
     }
 }
 
-/// Also when the caller has gone away in the midst of a statement: what is sent next waits for its end.
-impl Drop for PinnedConnection {
+impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            unpin(connection);
+        if let Some(mut connection) = self.connection.take() {
+            if self.closes {
+                connection.close_on_drop();
+            }
+            // A future may be dropped anywhere, and the pool takes a connection back by a task.
+            let _entered = self.runtime.enter();
+            drop(connection);
         }
     }
 }
 
-impl Pinned {
+impl AtHand {
     fn take(&self, runtime: runtime::Id) -> Option<(Arc<Slot>, PoolConnection<Postgres>)> {
         let slots = self.slots();
         let mut own = slots.iter().filter(|slot| slot.runtime == runtime);
@@ -107,8 +123,9 @@ impl Pinned {
             *slot.state() = State { connection: Some(connection), used: Instant::now() };
             return;
         }
-        let state = Mutex::new(State { connection: Some(connection), used: Instant::now() });
-        let slot = Arc::new(Slot { runtime: Handle::current().id(), state });
+        let now = Instant::now();
+        let state = Mutex::new(State { connection: Some(connection), used: now });
+        let slot = Arc::new(Slot { runtime: Handle::current().id(), since: now, state });
         slots.push(Arc::clone(&slot));
         drop(slots);
         tokio::spawn(Keeper { shared: Arc::clone(shared), slot }.run());
@@ -132,7 +149,7 @@ impl Slot {
     }
 }
 
-/// Looks after one slot, until it has not been used for a while.
+/// Looks after one slot, until it has not been used for a while, or for long enough.
 struct Keeper {
     shared: Arc<Shared>,
     slot: Arc<Slot>,
@@ -143,7 +160,7 @@ impl Keeper {
         loop {
             sleep(LOOK).await;
             let idle = self.slot.state().used.elapsed() >= LINGER;
-            if idle || !self.shared.has_spare_connection() {
+            if idle || self.slot.since.elapsed() >= LIFE || !self.shared.has_spare_connection() {
                 return;
             }
         }
@@ -153,22 +170,7 @@ impl Keeper {
 /// The end of its time, or that of its runtime.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(connection) = self.shared.pinned.remove(&self.slot) {
-            unpin(connection);
-        }
-    }
-}
-
-/// Gives a connection back to the pool as it was. One of which that cannot be said is closed.
-fn unpin(mut connection: PoolConnection<Postgres>) {
-    let unpin = async move {
-        if let Err(error) = connection.execute(UNPIN_PLANS).await {
-            tracing::debug!(%error, "a connection is closed: its settings could not be reset");
-            connection.close_on_drop();
-        }
-    };
-    // Without a runtime there is no way to talk to the server, nor for the pool.
-    if let Ok(runtime) = Handle::try_current() {
-        runtime.spawn(unpin);
+        // To the pool.
+        drop(self.shared.at_hand.remove(&self.slot));
     }
 }

@@ -1,6 +1,6 @@
-//! How the transaction that enqueues is committed.
+//! How a transaction that enqueues or publishes is committed.
 
-/// How the transaction that enqueues is committed.
+/// How a transaction that enqueues or publishes is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Commit {
     /// As the connection is set up: in the log on the disk before the answer, unless somebody has set it otherwise.

@@ -150,6 +150,7 @@ mod tests {
         let mut messages: Vec<Message> = bodies.iter().map(|body| message("orders.eu", *body)).collect();
         messages.push(message("orders.us", "x".repeat(MOST_INLINE)));
         messages.push(message("orders.us", "y".repeat(MOST_INLINE + 1)));
+        messages.push(message("orders.us", "z".repeat(MOST_INLINE)));
         let packed = pack(&Schema::default(), &messages);
         assert!(packed.payloads.iter().all(|payload| payload.len() <= MAX_NOTIFY_BYTES));
         assert_eq!((packed.payloads.len(), packed.stored.len()), (2, 1));

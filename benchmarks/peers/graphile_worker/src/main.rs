@@ -43,7 +43,10 @@ impl Contestant for Graphile {
     fn about() -> About {
         About {
             name: "graphile_worker 0.14.1".into(),
-            settings: "local queue of 1,000, concurrency 50, completions batched for 1 ms, pool of 20".into(),
+            settings:
+                "local queue of 1,000 where jobs are there already (none where they come one by one: with it half of \
+                them stay), concurrency 50, completions batched for 1 ms, pool of 20"
+                    .into(),
             bulk: "add_jobs, 1,000 a call".into(),
         }
     }
@@ -72,15 +75,15 @@ impl Contestant for Graphile {
     }
 
     async fn work(url: &str, params: &Params) -> Result<()> {
-        let worker = WorkerOptions::default()
+        let mut options = WorkerOptions::default()
             .concurrency(params.concurrency(CONCURRENCY)?)
             .pg_pool(pool(url, CONNECTIONS).await?)
             .define_job::<Job>()
-            .local_queue(LocalQueueConfig::default().with_size(LOCAL_QUEUE))
-            .complete_job_batch_delay(COMPLETION_DELAY)
-            .init()
-            .await?;
-        Ok(worker.run().await?)
+            .complete_job_batch_delay(COMPLETION_DELAY);
+        if params.get("tasks", 0)? == 0 {
+            options = options.local_queue(LocalQueueConfig::default().with_size(LOCAL_QUEUE));
+        }
+        Ok(options.init().await?.run().await?)
     }
 
     async fn unfinished(&self) -> Result<u64> {

@@ -13,6 +13,10 @@ const STILL: u64 = 1_000_000;
 /// of them measures counting.
 const STILL_OF_SEVERAL: u64 = 50_000;
 
+/// So long after the last job was enqueued it is too late: who is so far behind has not kept up. Less than the runner waits for
+/// an answer.
+const LONGEST: u64 = 240_000_000;
+
 /// What has become of the jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -32,13 +36,15 @@ pub(crate) struct Watch {
     patience: u64,
     handled: u64,
     moved: u64,
+    began: u64,
 }
 
 impl Watch {
     pub(crate) fn new(jobs: u64, processes: usize, patience: Duration) -> Self {
         let patience = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
         let still = if processes > 1 { STILL_OF_SEVERAL } else { STILL };
-        Self { jobs, still, patience, handled: 0, moved: usage::now() }
+        let now = usage::now();
+        Self { jobs, still, patience, handled: 0, moved: now, began: now }
     }
 
     /// Asks the database only when the handlers have nothing to do any more: to count is work for it.
@@ -49,7 +55,8 @@ impl Watch {
             (self.handled, self.moved) = (handled, now);
         }
         let still = now - self.moved;
-        if handled < self.jobs && still < self.still {
+        let late = now - self.began >= LONGEST;
+        if handled < self.jobs && still < self.still && !late {
             return Ok(State::Working);
         }
         let unfinished = queue.unfinished().await?;
@@ -57,6 +64,6 @@ impl Watch {
             // What the statement saw was so when it began.
             return Ok(State::Done { since: now });
         }
-        Ok(if still < self.patience { State::Working } else { State::Stalled { unfinished } })
+        Ok(if still < self.patience && !late { State::Working } else { State::Stalled { unfinished } })
     }
 }

@@ -95,7 +95,7 @@ fn said(error: &sqlx::Error) -> String {
 }
 
 /// Whether the message names this table. What stands around the name depends on the server's language.
-fn names(message: &str, table: &str) -> bool {
+pub(crate) fn names(message: &str, table: &str) -> bool {
     let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     message
         .split_once(table)

@@ -12,6 +12,7 @@ extern crate self as pg_queue_core;
 pub mod cache;
 pub mod history;
 pub mod jobs;
+pub mod logs;
 pub mod migrate;
 pub mod queues;
 pub mod replies;
@@ -40,6 +41,7 @@ mod timestamp;
 mod trace_context;
 mod tuple_id;
 
+pub(crate) use self::database_error::names;
 pub use self::{
     backoff::Backoff,
     commit::Commit,
@@ -54,7 +56,7 @@ pub use self::{
     priority::{InvalidPriority, Priority},
     queue_name::{InvalidQueueName, QueueName, QueueTable},
     schema::{InvalidSchema, Schema},
-    sql::{BEGIN_PINNED, PIN_PLANS, filled},
+    sql::{BEGIN_PINNED, PIN_PLANS, filled, filled_for_log},
     trace_context::{InvalidTraceContext, TraceContext},
     tuple_id::TupleId,
 };

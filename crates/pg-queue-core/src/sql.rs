@@ -6,7 +6,7 @@
 
 use sqlx::AssertSqlSafe;
 
-use crate::{QueueTable, Schema};
+use crate::{QueueTable, Schema, logs::LogTable};
 
 /// A statement of the library in its final form.
 pub(crate) type Statement = AssertSqlSafe<String>;
@@ -17,7 +17,7 @@ const KEPT: &str = "id, run_at, created_at, attempt, max_attempts, priority, uni
 
 /// Fills `{schema}` (quoted), `{schema_name}` (bare, for use inside string literals), `{now}` and `{kept}`.
 pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
-    fill(template, schema.as_str(), None)
+    fill(template, schema.as_str(), Subject::None)
 }
 
 /// Fills `{queue}` with the queue's table and `{queue_name}` with its name (bare, for use inside string literals), and what
@@ -25,24 +25,38 @@ pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
 pub(crate) fn in_queue(template: &str, table: &QueueTable) -> Statement {
     #[cfg(pg_queue_sabotage)]
     let template = &*crate::sabotage::edited(template);
-    fill(template, table.schema.as_str(), Some(table.queue.as_str()))
+    fill(template, table.schema.as_str(), Subject::Queue(table.queue.as_str()))
+}
+
+/// Fills `{log}` with the log's table, and what [`in_schema`] fills.
+pub(crate) fn in_log(template: &str, table: &LogTable) -> Statement {
+    fill(template, table.schema.as_str(), Subject::Log(table.log.as_str()))
+}
+
+/// What a statement is about.
+#[derive(Clone, Copy)]
+enum Subject<'n> {
+    None,
+    Queue(&'n str),
+    Log(&'n str),
 }
 
 /// In one pass: a statement is filled each time that it is sent.
-fn fill(template: &str, schema: &str, queue: Option<&str>) -> Statement {
+fn fill(template: &str, schema: &str, subject: Subject<'_>) -> Statement {
     let mut filled = String::with_capacity(template.len() + 256);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
         filled.push_str(before);
         rest = after;
-        let parts: &[&str] = match (after.split_once('}').map(|(name, _)| name), queue) {
+        let parts: &[&str] = match (after.split_once('}').map(|(name, _)| name), subject) {
             (Some("schema"), _) => &["\"", schema, "\""],
             (Some("schema_name"), _) => &[schema],
             // The clock of jobs: `now()`, unless a test has put another in its place to move time.
             (Some("now"), _) => &["\"", schema, "\".pg_queue_now()"],
             (Some("kept"), _) => &[KEPT],
-            (Some("queue"), Some(queue)) => &["\"", schema, "\".\"queue_", queue, "\""],
-            (Some("queue_name"), Some(queue)) => &[queue],
+            (Some("queue"), Subject::Queue(queue)) => &["\"", schema, "\".\"queue_", queue, "\""],
+            (Some("queue_name"), Subject::Queue(queue)) => &[queue],
+            (Some("log"), Subject::Log(log)) => &["\"", schema, "\".\"log_", log, "\""],
             // A brace of the statement's own, as in the literal of an array.
             _ => {
                 filled.push('{');
@@ -61,6 +75,13 @@ fn fill(template: &str, schema: &str, queue: Option<&str>) -> Statement {
 #[must_use]
 pub fn filled(template: &str, table: &QueueTable) -> String {
     in_queue(template, table).0
+}
+
+/// The same for a statement about a log.
+#[doc(hidden)]
+#[must_use]
+pub fn filled_for_log(template: &str, table: &LogTable) -> String {
+    in_log(template, table).0
 }
 
 /// Begins a transaction in which a claim's plan is pinned.

@@ -52,4 +52,6 @@ pub const MIGRATIONS: &[Migration] = migrations![
     8 "0008" "unique_keys",
     9 "0009" "schedules",
     10 "0010" "topics",
+    11 "0011" "logs",
+    12 "0012" "groups",
 ];

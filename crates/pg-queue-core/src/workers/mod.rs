@@ -5,5 +5,5 @@ mod waiting;
 
 pub use self::{
     liveness::{Observed, Registration, beat, declare_dead, observe, prune, register, retire, timeline},
-    waiting::{unwait, wait},
+    waiting::{unwait, wait, wait_for},
 };

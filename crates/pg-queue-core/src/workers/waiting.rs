@@ -18,8 +18,23 @@ pub async fn wait(
     worker: WorkerId,
     span: Duration,
 ) -> Result<(), DatabaseError> {
+    let keys: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+    wait_for(executor, schema, &keys, worker, span).await
+}
+
+/// The same by what a trigger was told to notify: the name of a queue, or [`LogName::wake_key`](crate::logs::LogName::wake_key).
+///
+/// # Errors
+/// The database failed.
+pub async fn wait_for(
+    executor: impl PgExecutor<'_>,
+    schema: &Schema,
+    keys: &[&str],
+    worker: WorkerId,
+    span: Duration,
+) -> Result<(), DatabaseError> {
     sqlx::query(sql::in_schema(include_str!("wait.sql"), schema))
-        .bind(queues.iter().map(QueueName::as_str).collect::<Vec<_>>())
+        .bind(keys)
         .bind(worker.0)
         .bind(micros(span))
         .execute(executor)

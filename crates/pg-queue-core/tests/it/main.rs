@@ -12,6 +12,7 @@ mod history;
 mod kept;
 mod late;
 mod leases;
+mod logs;
 mod migrations;
 mod model;
 mod operate;

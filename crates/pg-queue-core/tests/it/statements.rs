@@ -66,6 +66,7 @@ fn every_statement_says_what_it_does_and_what_it_takes() {
 async fn every_statement_prepares() {
     let db = database().await;
     let queue = db.queue("emails").await;
+    db.log("emails").await;
     let mut connection = db.connect().await;
     // Some are about the clock of tests.
     testing::install_clock(&mut connection, &db.schema).await.unwrap();

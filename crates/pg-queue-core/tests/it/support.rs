@@ -5,6 +5,7 @@ use std::time::Duration;
 use pg_queue_core::{
     BEGIN_PINNED, JobId, LeaseToken, LeasedJobId, PushOutcome, QueueName, QueueTable, Schema,
     jobs::{self, Claimant, ClaimedJob, EndedAttempt, Ending, NewJob, PushOptions},
+    logs::{self, LogName, LogTable, Retention},
     migrate, queues,
 };
 use pg_queue_embedded::{Database, shared};
@@ -81,6 +82,13 @@ impl Db {
     pub(crate) async fn queue(&self, name: &str) -> QueueTable {
         let table = table(name);
         queues::create(&self.pool, &table).await.unwrap();
+        table
+    }
+
+    /// The log of that name, made; it keeps everything.
+    pub(crate) async fn log(&self, name: &str) -> LogTable {
+        let table = LogName::new(name).unwrap().table(&self.schema);
+        logs::create(&self.pool, &table, Retention::default()).await.unwrap();
         table
     }
 
@@ -230,5 +238,11 @@ pub(crate) fn sql_error<T: std::fmt::Debug>(result: Result<T, sqlx::Error>) -> (
 /// A statement of the library, by its file, in the form in which it is sent about `queue`.
 pub(crate) fn statement(file: &str, queue: &QueueTable) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
-    pg_queue_core::filled(&std::fs::read_to_string(path).unwrap(), queue)
+    let template = std::fs::read_to_string(path).unwrap();
+    // A log of the same name stands for all logs.
+    let log = LogName::new(queue.queue().as_str()).unwrap().table(queue.schema());
+    match file.strip_prefix("logs/") {
+        Some(_) => pg_queue_core::filled_for_log(&template, &log),
+        None => pg_queue_core::filled(&template, queue),
+    }
 }

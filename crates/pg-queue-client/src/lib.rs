@@ -13,10 +13,12 @@ mod cache;
 mod connection;
 mod history;
 mod listener;
+pub mod logs;
 mod missing;
 mod notify;
 mod on;
 mod pg_queue;
+mod publisher;
 mod queue;
 mod request_response;
 #[cfg(feature = "cron")]

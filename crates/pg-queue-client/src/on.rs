@@ -84,7 +84,7 @@ pub(crate) async fn push(shared: &Arc<Shared>, queue: &QueueName, mut job: NewJo
     } else {
         batches::push(shared, queue, job).await
     };
-    pushed.inspect(|_| shared.bells.ring(queue))
+    pushed.inspect(|_| shared.bells.ring(queue.as_str()))
 }
 
 /// Enqueues a job that may have to wait for a transaction that holds its key: on a connection of its own.
@@ -107,6 +107,6 @@ pub(crate) async fn push_many(
     let pushed = jobs::push_many_and_commit(&mut connection, &table, &jobs, shared.commit).await;
     let pushed = explained(&mut connection, &table, pushed).await?;
     connection.put_back();
-    shared.bells.ring(queue);
+    shared.bells.ring(queue.as_str());
     Ok(pushed)
 }

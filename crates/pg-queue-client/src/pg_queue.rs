@@ -18,6 +18,7 @@ use crate::Schedules;
 use crate::{
     Cache, History, ListenError, Listener, Notifier, On, Queue, RequestResponse,
     listener::{Address, Hub},
+    logs::Logs,
     shared::{Shared, Tracer},
     topics::Topics,
 };
@@ -55,6 +56,8 @@ pub struct PgQueue {
     pub request_response: RequestResponse,
     /// Messages to topics.
     pub topics: Topics,
+    /// Logs: topics that keep their messages.
+    pub logs: Logs,
     /// Schedules: jobs that are made by themselves. With the feature `cron`.
     #[cfg(feature = "cron")]
     pub schedules: Schedules,
@@ -127,7 +130,7 @@ impl PgQueue {
     /// # }
     /// ```
     pub fn notify_on_enqueue(&self, queue: &QueueName, bell: &Arc<Notify>) {
-        self.shared.bells.hang(queue.clone(), bell);
+        self.shared.bells.hang(queue.as_str().to_owned(), bell);
     }
 
     /// Brings the database up to date in this handle's schema. Two at once wait for each other.
@@ -254,6 +257,7 @@ impl PgQueueBuilder {
             cache: Cache::new(Arc::clone(&shared)),
             request_response: RequestResponse::new(Arc::clone(&shared)),
             topics: Topics::new(Arc::clone(&shared)),
+            logs: Logs::new(Arc::clone(&shared)),
             #[cfg(feature = "cron")]
             schedules: Schedules::new(Arc::clone(&shared)),
             shared,

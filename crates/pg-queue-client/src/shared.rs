@@ -14,6 +14,8 @@ use crate::{
     bells::Bells,
     connection::Doctor,
     listener::Hub,
+    logs::LogName,
+    publisher,
     topics::{Publisher, Switchboard},
 };
 
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) at_hand: AtHand,
     pub(crate) publisher: Publisher,
     pub(crate) switchboard: Switchboard,
+    pub(crate) log_publisher: publisher::Publisher<LogName>,
     /// How what is enqueued through the pool is committed.
     pub(crate) commit: Commit,
     tracer: Option<Tracer>,
@@ -54,6 +57,7 @@ impl Shared {
             at_hand: AtHand::default(),
             publisher: Publisher::default(),
             switchboard: Switchboard::default(),
+            log_publisher: publisher::Publisher::default(),
             commit,
             tracer,
             doctor: Doctor::default(),

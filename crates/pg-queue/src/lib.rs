@@ -45,8 +45,6 @@ pub mod testing;
 
 /// The name under which the project first promised [`PgQueue`].
 pub use pg_queue_client::PgQueue as PgQueueManager;
-/// Messages to whoever is subscribed.
-pub use pg_queue_client::topics;
 pub use pg_queue_client::{
     Cache, CallError, CancelOutcome, Cancelled, ConfigError, DEFAULT_LEASE, GetOrSetError, History, ListenError,
     Listener, Notification, Notifier, On, PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError,
@@ -57,6 +55,8 @@ pub use pg_queue_client::{
     FiredSchedule, InvalidCron, NotFired, NotFiredReason, PutScheduleError, Schedule, ScheduleError, Schedules,
     next_times,
 };
+/// Messages to whoever is subscribed.
+pub use pg_queue_client::{logs, topics};
 #[cfg(feature = "cron")]
 pub use pg_queue_core::schedules::{InvalidSchedule, StoredSchedule};
 pub use pg_queue_core::{

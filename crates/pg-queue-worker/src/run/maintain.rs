@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use pg_queue_core::{LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs, replies, topics, workers};
+use pg_queue_core::{
+    DatabaseError, LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs,
+    logs::{self, LogError},
+    replies, topics, workers,
+};
 use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{
     sync::watch,
@@ -73,6 +77,9 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Lif
             if minute {
                 report(expired(&shared, &lane.table).await);
             }
+        }
+        if minute {
+            rotate_logs(&shared).await;
         }
         if five_minutely.is_due() {
             report(clear_away(&shared).await);
@@ -211,6 +218,30 @@ async fn keep_history<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     let longest = longest.max(shared.registry.longest_keep()) + DAY;
     shared.control.run(async |connection| history::maintain(&mut **connection, schema, longest).await).await?;
     Ok(shared.control.run(async |connection| workers::prune(&mut **connection, schema).await).await?)
+}
+
+/// Drops what logs need not keep any more.
+async fn rotate_logs<S>(shared: &Shared<S>) {
+    let schema = shared.queue.schema();
+    let all = shared.control.run(async |connection| Ok(logs::list(&mut **connection, schema).await?)).await;
+    let all = match all {
+        Ok(all) => all,
+        Err(error) => return report(Err(error)),
+    };
+    for log in all.into_iter().map(|log| log.name) {
+        let table = log.table(schema);
+        let rotated = shared.control.run(async |connection| {
+            logs::rotate(&mut **connection, &table).await.map_err(|error| match error {
+                LogError::Database(error) => QueueError::Database(error),
+                other => QueueError::Database(DatabaseError::Other(sqlx::Error::Protocol(other.to_string()))),
+            })
+        });
+        match rotated.await {
+            Ok(0) => {}
+            Ok(dropped) => tracing::info!(%log, dropped, "old segments were dropped"),
+            Err(error) => tracing::warn!(%log, %error, "a log was not rotated"),
+        }
+    }
 }
 
 /// What fails here is done again after a later beat.

@@ -15,6 +15,7 @@ mod ends;
 mod fences;
 mod lanes;
 mod life;
+mod logs;
 mod middleware;
 mod moved_clock;
 mod outage;

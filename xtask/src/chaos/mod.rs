@@ -10,6 +10,7 @@ mod fleet;
 mod jobs;
 mod ledger;
 mod log;
+mod messages;
 mod operator;
 mod orders;
 mod plan;
@@ -44,7 +45,7 @@ with SIGSTOP for longer than their leases, cut off from the server and deprived 
 while the server itself crashes and comes back. At the end every enqueue that was answered must have
 come to an end, no job may have been at work twice at the same time, what was committed with a job's
 completion must be there exactly once, and no worker whose lease had passed on may have written
-anything. All of that is found from outside: in logs that the handlers write, and by SQL.
+anything. Durable messages must reach each of two groups exactly once. All of that is found from outside: in logs that the handlers write, and by SQL.
 
 Without DATABASE_URL it starts a private PostgreSQL server, which vanishes with it. With
 DATABASE_URL it makes a database on that server and drops it again, and never restarts the server.

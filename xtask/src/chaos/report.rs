@@ -43,6 +43,9 @@ struct Json {
     undone: usize,
     ghosts: usize,
     crashes: usize,
+    messages: u64,
+    lost_messages: usize,
+    doubled_messages: usize,
     cuts: u64,
     backends_killed: u64,
     runs: u64,
@@ -69,6 +72,8 @@ impl Outcome {
             ("undone", &findings.undone),
             ("ghost", &findings.ghosts),
             ("crash", &self.crashes),
+            ("lost message", &self.messages.lost),
+            ("doubled message", &self.messages.doubled),
             ("slow recovery", &findings.recovery.longer_than(limit)),
         ]
         .into_iter()
@@ -105,6 +110,9 @@ impl Outcome {
             undone: findings.undone.len(),
             ghosts: findings.ghosts.len(),
             crashes: self.crashes.len(),
+            messages: self.messages.published,
+            lost_messages: self.messages.lost.len(),
+            doubled_messages: self.messages.doubled.len(),
             cuts: faults.count(Kind::Cut),
             backends_killed: faults.backends,
             runs: self.runs,

@@ -13,7 +13,7 @@ use super::{
     faults::{Faults, Stage},
     fleet::Fleet,
     ledger::Ledger,
-    log,
+    log, messages,
     operator::{Interventions, Operator},
     orders, plan,
     producers::Producers,
@@ -51,6 +51,7 @@ pub(super) struct Outcome {
     pub(super) findings: Findings,
     pub(super) faults: Faults,
     pub(super) interventions: Interventions,
+    pub(super) messages: messages::Tally,
     /// Processes that ended by themselves, or did not end as they should.
     pub(super) crashes: Vec<String>,
     pub(super) runs: u64,
@@ -71,10 +72,12 @@ pub(super) async fn run(
         mgr.queue.create(&queue).await?;
     }
     tables::create(mgr.pool()).await?;
+    messages::create(&mgr).await?;
     let mut fleet = Fleet::start(plan::WORKERS, database, settings.beat, folder).await?;
     until_all_live(&mut fleet, &mgr).await?;
 
     let ledger = Arc::<Ledger>::default();
+    let answers = messages::Answers::default();
     let (began, started) = (Moment::now(), Instant::now());
     let progress = Progress::begin(settings.length, &ledger)?;
     let mut operator = Operator::new(settings.seed, &mgr, &ledger);
@@ -90,6 +93,7 @@ pub(super) async fn run(
     let faults = tokio::select! {
         faults = meanwhile => faults?,
         never = producers.run() => match never {},
+        never = answers.publish(settings.seed, &mgr) => match never {},
         never = operator.run() => match never {},
         never = progress.run(mgr.pool()) => match never {},
     };
@@ -103,12 +107,14 @@ pub(super) async fn run(
     let crashes = fleet.finish().await;
 
     let evidence = gather(&mgr, &ledger, &faults, began, processes, folder).await?;
+    let messages = answers.tally(&mgr).await?;
     mgr.pool().close().await;
     Ok(Outcome {
         enqueued: evidence.acknowledged.len() as u64,
         findings: evidence.judge(),
         faults,
         interventions: operator.done,
+        messages,
         crashes,
         runs: evidence.runs.by_number.values().map(Vec::len).sum::<usize>() as u64,
         stale_rejected: evidence.runs.refused + evidence.runs.leases_lost,
@@ -154,12 +160,12 @@ async fn until_all_live(fleet: &mut Fleet, mgr: &PgQueue) -> Result<()> {
     Ok(())
 }
 
-/// Waits until all jobs have finished, for as long as some do: however long the backlog is, a run is not too short for it.
+/// Waits until all jobs have finished and all messages were received, for as long as some do: however long the backlog is, a run is not too short for it.
 async fn drain(fleet: &mut Fleet, mgr: &PgQueue, patience: Duration) -> Result<()> {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     while since.elapsed() < patience {
         fleet.look_after()?;
-        let unfinished = tables::unfinished(mgr.pool()).await?;
+        let unfinished = tables::unfinished(mgr.pool()).await? + messages::left(mgr).await?;
         if unfinished == 0 {
             break;
         }

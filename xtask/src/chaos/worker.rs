@@ -20,6 +20,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::{
     jobs::{App, ON_PURPOSE, Plain, Quick, Slow, Stubborn, Troubled, Whole},
     log::{Deed, Log},
+    messages,
 };
 use crate::lifeline;
 
@@ -91,6 +92,11 @@ async fn serve(settings: WorkerSettings, mut is_gone: watch::Receiver<bool>) -> 
     let WorkerSettings { url, process, heartbeat, log } = settings;
     let app = Arc::new(App { process, log: Log::create(&log)?, runs: 0.into() });
     let mgr = PgQueue::new(PgPoolOptions::new().max_connections(POOL).connect_lazy(&url)?);
+    // Ends with the process.
+    tokio::spawn({
+        let mgr = mgr.clone();
+        async move { messages::receive(&mgr, heartbeat * 3).await }
+    });
     loop {
         let worker = Worker::builder()
             .register::<Quick>()

@@ -22,7 +22,9 @@ const LOOK: Duration = Duration::from_millis(2);
 /// For how long it asks to be notified.
 const WISH: Duration = Duration::from_secs(60);
 
-/// How often it looks all the same. A notification may get lost, and without LISTEN there is none.
+/// How soon it looks all the same, and how seldom in the end. Who publishes may have looked for the wish before it was there, and
+/// commit after the look that follows it; a notification may get lost; and without LISTEN there is none.
+const FIRST_POLL: Duration = Duration::from_millis(10);
 const POLL: Duration = Duration::from_secs(1);
 
 /// How a member waits: it looks a few times, then asks to be notified, looks once more, and sleeps.
@@ -36,6 +38,8 @@ pub(super) struct Waiting {
     since: Option<Instant>,
     /// Until when its wish stands.
     wish: Option<Instant>,
+    /// When it looks next, unless it is woken.
+    pause: Duration,
 }
 
 impl Waiting {
@@ -45,12 +49,12 @@ impl Waiting {
         let listener = shared.hub.attach_in_background(&[&shared.schema.channel()]);
         let listener = listener.inspect_err(|error| tracing::warn!(%error, %log, "a group polls")).ok();
         let wake = format!("wake:{}", log.wake_key());
-        Self { id: WorkerId::random(), bell, listener, wake, since: None, wish: None }
+        Self { id: WorkerId::random(), bell, listener, wake, since: None, wish: None, pause: FIRST_POLL }
     }
 
     /// There were messages: nobody needs to notify it for a while.
     pub(super) async fn found(&mut self, member: &Member) {
-        self.since = None;
+        (self.since, self.pause) = (None, FIRST_POLL);
         if self.wish.take().is_none() {
             return;
         }
@@ -81,7 +85,9 @@ impl Waiting {
                 return;
             }
         }
-        let until = now + self.next_due(member).await.map_or(POLL, |due| due.clamp(LOOK, POLL));
+        let due = self.next_due(member).await.map_or(self.pause, |due| due.clamp(LOOK, self.pause));
+        self.pause = (self.pause * 2).min(POLL);
+        let until = now + due;
         tokio::select! {
             () = self.bell.notified() => {}
             () = woken(&mut self.listener, &self.wake, &mut self.wish) => {}

@@ -39,6 +39,7 @@ mod schema;
 mod sql;
 mod timestamp;
 mod trace_context;
+mod transaction;
 mod tuple_id;
 
 pub(crate) use self::database_error::names;
@@ -56,8 +57,9 @@ pub use self::{
     priority::{InvalidPriority, Priority},
     queue_name::{InvalidQueueName, QueueName, QueueTable},
     schema::{InvalidSchema, Schema},
-    sql::{BEGIN_PINNED, PIN_PLANS, filled, filled_for_log},
+    sql::{BEGIN, BEGIN_PINNED, BEGIN_PINNED_PATIENT, PIN_PLANS, filled, filled_for_log},
     trace_context::{InvalidTraceContext, TraceContext},
+    transaction::{in_transaction, in_transaction_of_pool},
     tuple_id::TupleId,
 };
 pub use pg_queue_derive::Job;

@@ -1,4 +1,4 @@
-//! Where the tables are.
+//! Where the tables are, and how they are reached.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -13,7 +13,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 /// assert!(Schema::new("pg_queue").is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Schema(Arc<str>);
+pub struct Schema {
+    name: Arc<str>,
+    pooled: bool,
+}
 
 impl Schema {
     /// Checks the name.
@@ -25,34 +28,48 @@ impl Schema {
         let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
         let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if first && rest && name.len() <= 48 && !name.starts_with("pg_") {
-            Ok(Self(name.into()))
+            Ok(Self { name: name.into(), pooled: false })
         } else {
             Err(InvalidSchema(shorten(name)))
         }
     }
 
+    /// The same schema, reached through a pooler that hands out server connections by transaction, as PgBouncer does with
+    /// `pool_mode = transaction`: statements about it are prepared without a name, which another client of the same server
+    /// connection could hold. They work inside of a transaction only, as [`in_transaction`](crate::in_transaction) makes one.
+    #[must_use]
+    pub fn pooled(self) -> Self {
+        Self { pooled: true, ..self }
+    }
+
+    /// Whether it is reached through such a pooler.
+    #[must_use]
+    pub const fn is_pooled(&self) -> bool {
+        self.pooled
+    }
+
     /// The name as given.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 
     /// The channel on which pg-queue talks to itself: wake-ups of idle workers.
     #[must_use]
     pub fn channel(&self) -> String {
-        format!("pg_queue.{}", self.0)
+        format!("pg_queue.{}", self.name)
     }
 }
 
 impl Default for Schema {
     fn default() -> Self {
-        Self("public".into())
+        Self { name: "public".into(), pooled: false }
     }
 }
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

@@ -1,10 +1,14 @@
 //! The one place where names become part of a statement.
 //!
 //! Statements are `.sql` files with placeholders. `{schema}` and `{queue}` are filled from validated names only
-//! ([`Schema`], [`QueueName`](crate::QueueName)), quoted all the same; `{now}` and `{kept}` from what stands here. Everything
-//! else is a bound parameter.
+//! ([`Schema`], [`QueueName`](crate::QueueName)), quoted all the same; `{now}`, `{kept}`, `{told}` and `{places}` from what
+//! stands here. Everything else is a bound parameter.
 
-use sqlx::AssertSqlSafe;
+use sqlx::{
+    AssertSqlSafe, FromRow, Postgres,
+    postgres::{PgArguments, PgRow},
+    query::{Query, QueryAs, QueryScalar},
+};
 
 use crate::{QueueTable, Schema, logs::LogTable};
 
@@ -15,9 +19,70 @@ pub(crate) type Statement = AssertSqlSafe<String>;
 const KEPT: &str = "id, run_at, created_at, attempt, max_attempts, priority, unique_while_waiting, timeout_ms, request_id, \
     queue, kind, unique_key, tags, metadata, payload";
 
-/// Fills `{schema}` (quoted), `{schema_name}` (bare, for use inside string literals), `{now}` and `{kept}`.
+/// What a statement is about: it fills in the names, and says whether the statement may have one itself.
+pub(crate) trait Place {
+    fn fill(&self, template: &str) -> Statement;
+
+    /// Whether a connection keeps the statement, under a name. Through a pooler that hands out connections by transaction the
+    /// name would be given on one server connection and looked for on another, or be somebody else's there.
+    fn keeps_statements(&self) -> bool;
+}
+
+impl Place for Schema {
+    fn fill(&self, template: &str) -> Statement {
+        in_schema(template, self)
+    }
+
+    fn keeps_statements(&self) -> bool {
+        !self.is_pooled()
+    }
+}
+
+impl Place for QueueTable {
+    fn fill(&self, template: &str) -> Statement {
+        in_queue(template, self)
+    }
+
+    fn keeps_statements(&self) -> bool {
+        !self.schema.is_pooled()
+    }
+}
+
+impl Place for LogTable {
+    fn fill(&self, template: &str) -> Statement {
+        in_log(template, self)
+    }
+
+    fn keeps_statements(&self) -> bool {
+        !self.schema.is_pooled()
+    }
+}
+
+/// A statement whose rows are counted, or read one by one.
+pub(crate) fn query<'q>(template: &str, place: &impl Place) -> Query<'q, Postgres, PgArguments> {
+    sqlx::query(place.fill(template)).persistent(place.keeps_statements())
+}
+
+/// A statement whose rows become `O`.
+pub(crate) fn query_as<'q, O>(template: &str, place: &impl Place) -> QueryAs<'q, Postgres, O, PgArguments>
+where
+    O: for<'r> FromRow<'r, PgRow>,
+{
+    sqlx::query_as(place.fill(template)).persistent(place.keeps_statements())
+}
+
+/// A statement whose rows have one column.
+pub(crate) fn query_scalar<'q, O>(template: &str, place: &impl Place) -> QueryScalar<'q, Postgres, O, PgArguments>
+where
+    (O,): for<'r> FromRow<'r, PgRow>,
+{
+    sqlx::query_scalar(place.fill(template)).persistent(place.keeps_statements())
+}
+
+/// Fills `{schema}` (quoted), `{schema_name}` (bare, for use inside string literals), `{now}` and `{kept}`; `{told}` and `{places}`,
+/// as which rows' places are read and sent.
 pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
-    fill(template, schema.as_str(), Subject::None)
+    fill(template, schema, Subject::None)
 }
 
 /// Fills `{queue}` with the queue's table and `{queue_name}` with its name (bare, for use inside string literals), and what
@@ -25,12 +90,12 @@ pub(crate) fn in_schema(template: &str, schema: &Schema) -> Statement {
 pub(crate) fn in_queue(template: &str, table: &QueueTable) -> Statement {
     #[cfg(pg_queue_sabotage)]
     let template = &*crate::sabotage::edited(template);
-    fill(template, table.schema.as_str(), Subject::Queue(table.queue.as_str()))
+    fill(template, &table.schema, Subject::Queue(table.queue.as_str()))
 }
 
 /// Fills `{log}` with the log's table, and what [`in_schema`] fills.
 pub(crate) fn in_log(template: &str, table: &LogTable) -> Statement {
-    fill(template, table.schema.as_str(), Subject::Log(table.log.as_str()))
+    fill(template, &table.schema, Subject::Log(table.log.as_str()))
 }
 
 /// What a statement is about.
@@ -42,7 +107,8 @@ enum Subject<'n> {
 }
 
 /// In one pass: a statement is filled each time that it is sent.
-fn fill(template: &str, schema: &str, subject: Subject<'_>) -> Statement {
+fn fill(template: &str, place: &Schema, subject: Subject<'_>) -> Statement {
+    let (schema, is_pooled) = (place.as_str(), place.is_pooled());
     let mut filled = String::with_capacity(template.len() + 256);
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -54,6 +120,10 @@ fn fill(template: &str, schema: &str, subject: Subject<'_>) -> Statement {
             // The clock of jobs: `now()`, unless a test has put another in its place to move time.
             (Some("now"), _) => &["\"", schema, "\".pg_queue_now()"],
             (Some("kept"), _) => &[KEPT],
+            // sqlx does not know the type `tid`. It asks the server, between preparing a statement and running it, and a
+            // statement without a name does not survive that.
+            (Some("told"), _) => &[if is_pooled { "::text" } else { "" }],
+            (Some("places"), _) => &[if is_pooled { "text[]::tid[]" } else { "tid[]" }],
             (Some("queue"), Subject::Queue(queue)) => &["\"", schema, "\".\"queue_", queue, "\""],
             (Some("queue_name"), Subject::Queue(queue)) => &[queue],
             (Some("log"), Subject::Log(log)) => &["\"", schema, "\".\"log_", log, "\""],
@@ -84,6 +154,9 @@ pub fn filled_for_log(template: &str, table: &LogTable) -> String {
     in_log(template, table).0
 }
 
+/// Begins a transaction for statements of which each sees what was committed before it, whatever the database's default is.
+pub const BEGIN: &str = "begin isolation level read committed";
+
 /// Begins a transaction in which a claim's plan is pinned.
 ///
 /// A queue's statistics are always wrong: it was empty, or full, when it was last analysed. On a fresh table of 100,000
@@ -95,6 +168,12 @@ pub fn filled_for_log(template: &str, table: &LogTable) -> String {
 /// same moment.
 pub const BEGIN_PINNED: &str = "begin isolation level read committed; set local enable_seqscan = off; \
     set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off";
+
+/// The same for a worker's statements through a pooler, where nothing can be set for a connection: the server gives up by
+/// itself what takes too long.
+pub const BEGIN_PINNED_PATIENT: &str = "begin isolation level read committed; set local enable_seqscan = off; \
+    set local enable_bitmapscan = off; set local enable_sort = off; set local jit = off; \
+    set local statement_timeout = '25s'; set local lock_timeout = '1s'";
 
 /// The same for every statement of a connection: what a worker's own connections run when they are opened.
 pub const PIN_PLANS: &str = "set default_transaction_isolation = 'read committed'; set enable_seqscan = off; \

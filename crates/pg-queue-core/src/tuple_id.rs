@@ -1,7 +1,9 @@
 //! Where a row is.
 
+use std::fmt;
+
 use sqlx::{
-    Decode, Encode, Postgres, Type,
+    Decode, Encode, Postgres, Type, ValueRef,
     encode::IsNull,
     error::BoxDynError,
     postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef},
@@ -13,6 +15,20 @@ use sqlx::{
 pub struct TupleId {
     block: u32,
     offset: u16,
+}
+
+impl TupleId {
+    fn parse(text: &str) -> Option<Self> {
+        let (block, offset) = text.strip_prefix('(')?.strip_suffix(')')?.split_once(',')?;
+        Some(Self { block: block.parse().ok()?, offset: offset.parse().ok()? })
+    }
+}
+
+/// As PostgreSQL writes it.
+impl fmt::Display for TupleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({},{})", self.block, self.offset)
+    }
 }
 
 impl Type<Postgres> for TupleId {
@@ -37,6 +53,9 @@ impl Encode<'_, Postgres> for TupleId {
 
 impl Decode<'_, Postgres> for TupleId {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        if *value.type_info() == <str as Type<Postgres>>::type_info() {
+            return Self::parse(value.as_str()?).ok_or_else(|| "a tuple id looks like (0,1)".into());
+        }
         if value.format() == PgValueFormat::Text {
             return Err("tuple ids are read in the binary format only".into());
         }

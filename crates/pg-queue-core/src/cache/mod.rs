@@ -2,7 +2,7 @@
 
 mod ttl;
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, ops::Range, time::SystemTime};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ pub const MAX_VALUE_BYTES: usize = 64 << 20;
 /// Longer keys are stored as their SHA-256: an index entry has room for about 2,700 bytes.
 const MAX_KEY_BYTES: usize = 512;
 
-/// How many pages one step of [`cleanup_expired`] looks at: 8 MiB, some milliseconds.
+/// How many pages [`cleanup_part`] looks at: 8 MiB, some milliseconds.
 const CLEANUP_PAGES: i64 = 1024;
 
 /// When a value expires.
@@ -43,12 +43,32 @@ pub async fn get<T: DeserializeOwned>(
     schema: &Schema,
     key: &str,
 ) -> Result<Option<T>, CacheError> {
-    let value: Option<Vec<u8>> = sqlx::query_scalar(sql::in_schema(include_str!("get.sql"), schema))
+    get_bytes(executor, schema, key).await?.map(|bytes| decode(key, &bytes)).transpose()
+}
+
+/// The value under `key` as it is stored; `None` when there is none or it has expired.
+///
+/// # Errors
+/// The key holds a NUL, or the database failed.
+pub async fn get_bytes(
+    executor: impl PgExecutor<'_>,
+    schema: &Schema,
+    key: &str,
+) -> Result<Option<Vec<u8>>, CacheError> {
+    let bytes = sql::query_scalar(include_str!("get.sql"), schema)
         .bind(stored_key(key)?)
         .fetch_optional(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;
-    value.map(|bytes| from_json(&bytes).map_err(|source| CacheError::Decode { key: shorten(key), source })).transpose()
+    Ok(bytes)
+}
+
+/// The value that is stored as these bytes.
+///
+/// # Errors
+/// It is not a `T`.
+pub fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, CacheError> {
+    from_json(bytes).map_err(|source| CacheError::Decode { key: shorten(key), source })
 }
 
 /// Sets the value under `key`, in place of one that is there.
@@ -71,7 +91,7 @@ pub async fn set(
     if bytes.len() > MAX_VALUE_BYTES {
         return Err(CacheError::TooLarge { key: shorten(key), bytes: bytes.len() });
     }
-    sqlx::query(sql::in_schema(include_str!("set.sql"), schema))
+    sql::query(include_str!("set.sql"), schema)
         .bind(stored_key(key)?)
         .bind(bytes)
         .bind(ttl)
@@ -87,7 +107,7 @@ pub async fn set(
 /// # Errors
 /// The key holds a NUL, or the database failed.
 pub async fn delete(executor: impl PgExecutor<'_>, schema: &Schema, key: &str) -> Result<bool, CacheError> {
-    let gone: Option<bool> = sqlx::query_scalar(sql::in_schema(include_str!("delete.sql"), schema))
+    let gone: Option<bool> = sql::query_scalar(include_str!("delete.sql"), schema)
         .bind(stored_key(key)?)
         .fetch_optional(executor)
         .await
@@ -100,25 +120,43 @@ pub async fn delete(executor: impl PgExecutor<'_>, schema: &Schema, key: &str) -
 /// # Errors
 /// The database failed; what was removed until then stays removed.
 pub async fn cleanup_expired(connection: &mut PgConnection, schema: &Schema) -> Result<u64, CacheError> {
-    let failed = |error| DatabaseError::new(error, schema);
-    let pages: i64 = sqlx::query_scalar(include_str!("pages.sql"))
-        .bind(format!("\"{schema}\".pg_queue_cache"))
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
     let mut removed = 0;
-    let mut page = 0;
-    while page < pages {
-        let count: i64 = sqlx::query_scalar(sql::in_schema(include_str!("cleanup_expired.sql"), schema))
-            .bind(page)
-            .bind(page + CLEANUP_PAGES)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
-        removed += count.unsigned_abs();
-        page += CLEANUP_PAGES;
+    for pages in parts(&mut *connection, schema).await? {
+        removed += cleanup_part(&mut *connection, schema, pages).await?;
     }
     Ok(removed)
+}
+
+/// The parts of the table, as ranges of its pages, for [`cleanup_part`].
+///
+/// # Errors
+/// The migrations are missing or the database failed.
+pub async fn parts(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<Range<i64>>, DatabaseError> {
+    let pages: i64 = sql::query_scalar(include_str!("pages.sql"), schema)
+        .bind(format!("\"{schema}\".pg_queue_cache"))
+        .fetch_one(executor)
+        .await
+        .map_err(|error| DatabaseError::new(error, schema))?;
+    let starts = (0..).map(|part| part * CLEANUP_PAGES).take_while(|start| *start < pages);
+    Ok(starts.map(|start| start..start + CLEANUP_PAGES).collect())
+}
+
+/// Removes what has expired in one part of the table. Answers how many values.
+///
+/// # Errors
+/// The database failed.
+pub async fn cleanup_part(
+    executor: impl PgExecutor<'_>,
+    schema: &Schema,
+    pages: Range<i64>,
+) -> Result<u64, DatabaseError> {
+    let removed: i64 = sql::query_scalar(include_str!("cleanup_expired.sql"), schema)
+        .bind(pages.start)
+        .bind(pages.end)
+        .fetch_one(executor)
+        .await
+        .map_err(|error| DatabaseError::new(error, schema))?;
+    Ok(removed.unsigned_abs())
 }
 
 fn stored_key(key: &str) -> Result<Cow<'_, str>, CacheError> {

@@ -13,7 +13,7 @@ pub async fn delete(
     schema: &Schema,
     jobs: &[JobId],
 ) -> Result<Vec<JobId>, DatabaseError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_schema(include_str!("delete.sql"), schema))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("delete.sql"), schema)
         .bind(jobs.iter().map(|id| id.get()).collect::<Vec<_>>())
         .fetch_all(executor)
         .await

@@ -16,7 +16,7 @@ pub async fn list(
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<FinishedJob>, DatabaseError> {
-    sqlx::query_as(sql::in_schema(include_str!("list.sql"), schema))
+    sql::query_as(include_str!("list.sql"), schema)
         .bind(after.map_or(i64::MIN, JobId::get))
         .bind(filter.queue.as_ref().map(QueueName::as_str))
         .bind(filter.states.as_deref())
@@ -41,7 +41,7 @@ pub async fn find(
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<(JobId, String)>, DatabaseError> {
-    let found: Vec<(i64, String)> = sqlx::query_as(sql::in_schema(include_str!("find.sql"), schema))
+    let found: Vec<(i64, String)> = sql::query_as(include_str!("find.sql"), schema)
         .bind(after.map_or(i64::MIN, JobId::get))
         .bind(filter.queue.as_ref().map(QueueName::as_str))
         .bind(filter.states.as_deref())
@@ -64,7 +64,7 @@ pub async fn get(
     schema: &Schema,
     id: JobId,
 ) -> Result<Option<FinishedJob>, DatabaseError> {
-    sqlx::query_as(sql::in_schema(include_str!("get.sql"), schema))
+    sql::query_as(include_str!("get.sql"), schema)
         .bind(id.get())
         .fetch_optional(executor)
         .await

@@ -15,7 +15,7 @@ const LEAST: Duration = Duration::from_secs(8 * 24 * 3600);
 /// # Errors
 /// The database failed, or a lock was not free within 2 s.
 pub async fn maintain(executor: impl PgExecutor<'_>, schema: &Schema, longest: Duration) -> Result<(), DatabaseError> {
-    sqlx::query(sql::in_schema(include_str!("maintain.sql"), schema))
+    sql::query(include_str!("maintain.sql"), schema)
         .bind(micros(longest.max(LEAST)))
         .execute(executor)
         .await

@@ -55,7 +55,7 @@ pub async fn retry(
     jobs: &[JobId],
     edit: &Edit,
 ) -> Result<Vec<JobId>, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("retry.sql"), table))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("retry.sql"), table)
         .bind(jobs.iter().map(|id| id.get()).collect::<Vec<_>>())
         .bind(edit.payload.as_deref())
         .bind(edit.priority)

@@ -28,7 +28,7 @@ pub async fn cancel(
 ) -> Result<Vec<Cancelling>, QueueError> {
     let mut ids = super::numbers(jobs);
     ids.sort_unstable();
-    let rows: Vec<(i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("cancel.sql"), table))
+    let rows: Vec<(i64, bool)> = sql::query_as(include_str!("cancel.sql"), table)
         .bind(ids)
         .bind(note.map(printable))
         .fetch_all(executor)

@@ -101,7 +101,7 @@ pub async fn claim_within(
         Claimant::Worker(id) => (Some(id.0), None),
         Claimant::HandDriven(lease) => (None, Some(micros(lease))),
     };
-    let rows = sqlx::query(sql::in_queue(include_str!("claim.sql"), table))
+    let rows = sql::query(include_str!("claim.sql"), table)
         .bind(worker)
         .bind(token.0)
         .bind(lease)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgExecutor;
 
 use super::{Acknowledged, Became};
-use crate::{LeaseLost, LeasedJobId, QueueError, QueueTable, TupleId, sql, timestamp::micros};
+use crate::{DatabaseError, LeaseLost, LeasedJobId, QueueError, QueueTable, TupleId, sql, timestamp::micros};
 
 /// The longest output, in bytes of JSON.
 pub const MAX_OUTPUT_BYTES: usize = 1 << 20;
@@ -30,7 +30,7 @@ pub async fn complete(
     jobs: &[LeasedJobId],
 ) -> Result<Acknowledged, QueueError> {
     let (ids, tokens) = super::split(jobs);
-    let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete.sql"), table))
+    let done: Vec<(i64, i64)> = sql::query_as(include_str!("complete.sql"), table)
         .bind(ids)
         .bind(tokens)
         .fetch_all(executor)
@@ -50,10 +50,15 @@ pub async fn complete_at(
     jobs: &[LeasedJobId],
     unless_kept: bool,
 ) -> Result<Acknowledged, QueueError> {
-    let places: Vec<TupleId> = jobs.iter().map(|job| job.place).collect();
+    let places = jobs.iter().map(|job| job.place);
     let (ids, tokens) = super::split(jobs);
-    let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete_at.sql"), table))
-        .bind(places)
+    let statement = sql::query_as(include_str!("complete_at.sql"), table);
+    let statement = if table.schema.is_pooled() {
+        statement.bind(places.map(|place| place.to_string()).collect::<Vec<String>>())
+    } else {
+        statement.bind(places.collect::<Vec<TupleId>>())
+    };
+    let done: Vec<(i64, i64)> = statement
         .bind(ids)
         .bind(tokens)
         .bind(unless_kept)
@@ -74,7 +79,7 @@ pub async fn complete_kept(
 ) -> Result<Acknowledged, QueueError> {
     let leases: Vec<LeasedJobId> = jobs.iter().map(|(id, _)| *id).collect();
     let (ids, tokens) = super::split(&leases);
-    let done: Vec<(i64, i64)> = sqlx::query_as(sql::in_queue(include_str!("complete_kept.sql"), table))
+    let done: Vec<(i64, i64)> = sql::query_as(include_str!("complete_kept.sql"), table)
         .bind(ids)
         .bind(tokens)
         .bind(jobs.iter().map(|(_, kept)| micros(kept.time)).collect::<Vec<_>>())
@@ -98,11 +103,11 @@ pub async fn complete_one(
 ) -> Result<(), LeaseError> {
     let done: Option<i64> = match kept {
         None => {
-            let statement = sqlx::query_scalar(sql::in_queue(include_str!("complete_one.sql"), table));
+            let statement = sql::query_scalar(include_str!("complete_one.sql"), table);
             statement.bind(job.id).bind(job.token.0).fetch_optional(executor).await
         }
         Some(Kept { time, output }) => {
-            let statement = sqlx::query_scalar(sql::in_queue(include_str!("complete_one_kept.sql"), table));
+            let statement = sql::query_scalar(include_str!("complete_one_kept.sql"), table);
             let statement = statement.bind(job.id).bind(job.token.0).bind(micros(*time)).bind(output.as_deref());
             statement.fetch_optional(executor).await
         }
@@ -121,4 +126,10 @@ pub enum LeaseError {
     /// The queue is missing or the database failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
+}
+
+impl From<DatabaseError> for LeaseError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Queue(error.into())
+    }
 }

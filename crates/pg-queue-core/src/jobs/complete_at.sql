@@ -8,7 +8,7 @@
 -- locks it between that look and the deletion is waited for. `is true` keeps the comparison from becoming a join, whose plan would
 -- depend on statistics: as a condition it is a look into a hash table.
 delete from {queue} as job
-where job.ctid = any ($1::tid[])
+where job.ctid = any ($1::{places})
   and ((job.id, job.lease_token) in (
       select lease.id, lease.token from unnest($2::bigint[], $3::bigint[]) as lease (id, token)
   )) is true

@@ -13,7 +13,7 @@ pub async fn delete(
     table: &QueueTable,
     jobs: &[JobId],
 ) -> Result<Vec<JobId>, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("delete.sql"), table))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("delete.sql"), table)
         .bind(super::numbers(jobs))
         .fetch_all(executor)
         .await

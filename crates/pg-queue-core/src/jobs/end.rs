@@ -51,7 +51,7 @@ pub async fn end(
     let (ids, tokens) = super::split(&jobs);
     let millis = |took: Duration| i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
     let (endings, delays): (Vec<&str>, Vec<Option<i64>>) = attempts.iter().map(|it| it.ending.words()).unzip();
-    let rows: Vec<(i64, i64, String)> = sqlx::query_as(sql::in_queue(include_str!("end.sql"), table))
+    let rows: Vec<(i64, i64, String)> = sql::query_as(include_str!("end.sql"), table)
         .bind(ids)
         .bind(tokens)
         .bind(endings)

@@ -17,7 +17,7 @@ pub async fn extend(
     job: LeasedJobId,
     lease: Duration,
 ) -> Result<(), LeaseError> {
-    let extended: Option<i64> = sqlx::query_scalar(sql::in_queue(include_str!("extend.sql"), table))
+    let extended: Option<i64> = sql::query_scalar(include_str!("extend.sql"), table)
         .bind(job.id)
         .bind(job.token.0)
         .bind(micros(lease))

@@ -13,7 +13,7 @@ pub async fn hasten(
     table: &QueueTable,
     jobs: &[JobId],
 ) -> Result<Vec<JobId>, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("hasten.sql"), table))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("hasten.sql"), table)
         .bind(super::numbers(jobs))
         .fetch_all(executor)
         .await
@@ -26,7 +26,7 @@ pub async fn hasten(
 /// # Errors
 /// The queue is missing or the database failed.
 pub async fn hasten_one(executor: impl PgExecutor<'_>, table: &QueueTable, job: JobId) -> Result<bool, QueueError> {
-    let hastened: Option<i64> = sqlx::query_scalar(sql::in_queue(include_str!("hasten_one.sql"), table))
+    let hastened: Option<i64> = sql::query_scalar(include_str!("hasten_one.sql"), table)
         .bind(job.get())
         .fetch_optional(executor)
         .await

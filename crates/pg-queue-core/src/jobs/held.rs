@@ -42,7 +42,7 @@ impl Held {
 /// The queue is missing or the database failed.
 pub async fn held(executor: impl PgExecutor<'_>, table: &QueueTable, jobs: &[LeasedJobId]) -> Result<Held, QueueError> {
     let (ids, tokens) = super::split(jobs);
-    let held: Vec<(i64, i64, bool)> = sqlx::query_as(sql::in_queue(include_str!("held.sql"), table))
+    let held: Vec<(i64, i64, bool)> = sql::query_as(include_str!("held.sql"), table)
         .bind(ids)
         .bind(tokens)
         .fetch_all(executor)

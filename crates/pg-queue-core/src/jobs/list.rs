@@ -89,7 +89,7 @@ pub async fn list(
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<StoredJob>, QueueError> {
-    sqlx::query_as(sql::in_queue(include_str!("list.sql"), table))
+    sql::query_as(include_str!("list.sql"), table)
         .bind(after.map_or(i64::MIN, JobId::get))
         .bind(filter.kinds.as_deref())
         .bind(filter.tags.as_deref())
@@ -112,7 +112,7 @@ pub async fn find(
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<JobId>, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("find.sql"), table))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("find.sql"), table)
         .bind(after.map_or(i64::MIN, JobId::get))
         .bind(filter.kinds.as_deref())
         .bind(filter.tags.as_deref())
@@ -134,7 +134,7 @@ pub async fn get(
     table: &QueueTable,
     id: JobId,
 ) -> Result<Option<StoredJob>, QueueError> {
-    sqlx::query_as(sql::in_queue(include_str!("get.sql"), table))
+    sql::query_as(include_str!("get.sql"), table)
         .bind(id.get())
         .fetch_optional(executor)
         .await

@@ -11,7 +11,7 @@ use crate::{LeasedJobId, QueueError, QueueTable, sql};
 /// The queue is missing or the database failed.
 pub async fn lock(connection: &mut PgConnection, table: &QueueTable, jobs: &[LeasedJobId]) -> Result<(), QueueError> {
     let (ids, tokens) = super::split(jobs);
-    sqlx::query(sql::in_queue(include_str!("lock.sql"), table))
+    sql::query(include_str!("lock.sql"), table)
         .bind(ids)
         .bind(tokens)
         .execute(connection)

@@ -11,7 +11,7 @@ use crate::{QueueError, QueueTable, sql};
 /// # Errors
 /// The queue is missing or the database failed.
 pub async fn next_due(executor: impl PgExecutor<'_>, table: &QueueTable) -> Result<Option<Duration>, QueueError> {
-    let micros: Option<i64> = sqlx::query_scalar(sql::in_queue(include_str!("next_due.sql"), table))
+    let micros: Option<i64> = sql::query_scalar(include_str!("next_due.sql"), table)
         .fetch_one(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;

@@ -15,7 +15,7 @@ pub async fn park(
     mine: &[String],
     limit: u32,
 ) -> Result<usize, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("park.sql"), table))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("park.sql"), table)
         .bind(mine)
         .bind(i64::from(limit))
         .fetch_all(executor)
@@ -35,7 +35,7 @@ pub async fn unpark(
     kinds: Option<&[String]>,
     limit: u32,
 ) -> Result<usize, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("unpark.sql"), table))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("unpark.sql"), table)
         .bind(kinds)
         .bind(i64::from(limit))
         .fetch_all(executor)

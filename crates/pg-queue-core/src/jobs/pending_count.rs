@@ -9,7 +9,7 @@ use crate::{QueueError, QueueTable, sql};
 /// # Errors
 /// The queue is missing or the database failed.
 pub async fn pending_count(executor: impl PgExecutor<'_>, table: &QueueTable) -> Result<u64, QueueError> {
-    let count: i64 = sqlx::query_scalar(sql::in_queue(include_str!("pending_count.sql"), table))
+    let count: i64 = sql::query_scalar(include_str!("pending_count.sql"), table)
         .fetch_one(executor)
         .await
         .map_err(|error| QueueError::new(error, table))?;

@@ -28,7 +28,7 @@ pub async fn progress(
     // Out of range or not a number would fail the statement for all of them.
     let fraction = |progress: &Progress| if progress.fraction >= 0.0 { progress.fraction.min(1.0) } else { 0.0 };
     let note = |progress: &Progress| (!progress.note.is_empty()).then(|| printable(&progress.note));
-    sqlx::query(sql::in_queue(include_str!("progress.sql"), table))
+    sql::query(include_str!("progress.sql"), table)
         .bind(ids)
         .bind(tokens)
         .bind(jobs.iter().map(|(_, progress)| fraction(progress)).collect::<Vec<_>>())

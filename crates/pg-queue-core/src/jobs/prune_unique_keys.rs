@@ -13,7 +13,7 @@ pub async fn prune_unique_keys(
     schema: &Schema,
     limit: u32,
 ) -> Result<u64, DatabaseError> {
-    let forgotten: i64 = sqlx::query_scalar(sql::in_schema(include_str!("prune_unique_keys.sql"), schema))
+    let forgotten: i64 = sql::query_scalar(include_str!("prune_unique_keys.sql"), schema)
         .bind(i64::from(limit))
         .fetch_one(executor)
         .await

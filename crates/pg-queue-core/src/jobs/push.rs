@@ -32,7 +32,7 @@ pub async fn push_and_commit(
         return Ok(outcomes[0].1);
     }
     if row.is_plain() && commit == Commit::AsSet {
-        let id: i64 = sqlx::query_scalar(sql::in_queue(include_str!("push_plain.sql"), table))
+        let id: i64 = sql::query_scalar(include_str!("push_plain.sql"), table)
             .bind(row.kind)
             .bind(row.payload)
             .bind(row.priority)
@@ -42,7 +42,7 @@ pub async fn push_and_commit(
             .map_err(|error| QueueError::new(error, table))?;
         return Ok(PushOutcome::Enqueued(JobId(id)));
     }
-    let id: i64 = sqlx::query_scalar(sql::in_queue(include_str!("push.sql"), table))
+    let id: i64 = sql::query_scalar(include_str!("push.sql"), table)
         .bind(row.kind)
         .bind(row.payload)
         .bind(row.run_at)

@@ -1,6 +1,6 @@
 //! Why a job was not enqueued.
 
-use crate::QueueError;
+use crate::{DatabaseError, QueueError};
 
 /// Why a job was not enqueued.
 #[derive(Debug, thiserror::Error)]
@@ -69,4 +69,10 @@ pub enum PushError {
     /// statement was done: the job may have been enqueued.
     #[error(transparent)]
     Queue(#[from] QueueError),
+}
+
+impl From<DatabaseError> for PushError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Queue(error.into())
+    }
 }

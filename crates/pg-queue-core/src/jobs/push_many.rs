@@ -59,7 +59,7 @@ async fn write(
     let mut outcomes = vec![None; rows.len()];
     for chunk in chunks {
         let written: Vec<&Row<'_>> = chunk.iter().map(|place| &rows[*place]).collect();
-        let query = sqlx::query_as(sql::in_queue(include_str!("push_many.sql"), table));
+        let query = sql::query_as(include_str!("push_many.sql"), table);
         let ids: Vec<(i64,)> = bind(query, &written, Columns::Short)
             .bind(commit == Commit::LoseOnCrash)
             .fetch_all(&mut *connection)

@@ -85,7 +85,7 @@ async fn send(
     statement: Statement,
     rows: &[&Row<'_>],
 ) -> Result<MetByKey, sqlx::Error> {
-    let sql = |template| bind(sqlx::query_as(sql::in_queue(template, table)), rows, Columns::Full);
+    let sql = |template| bind(sql::query_as(template, table), rows, Columns::Full);
     let pushing = match statement {
         Statement::Keeping => sql(include_str!("push_keeping.sql")),
         Statement::Overwriting(most) => sql(include_str!("push_overwriting.sql")).bind(most),
@@ -110,8 +110,7 @@ async fn send(
         Statement::Remembered => include_str!("find_remembered.sql"),
     };
     let keys: Vec<&str> = conflicting.iter().filter_map(|row| row.key_text()).collect();
-    let holders: Vec<(String, i64)> =
-        sqlx::query_as(sql::in_queue(look, table)).bind(keys).fetch_all(&mut *connection).await?;
+    let holders: Vec<(String, i64)> = sql::query_as(look, table).bind(keys).fetch_all(&mut *connection).await?;
     let left_alone = holders.into_iter().map(|(key, id)| (key, Met::LeftAlone(JobId(id))));
     let mut holders: MetByKey = left_alone.collect();
     if statement == Statement::Remembered {
@@ -144,7 +143,7 @@ async fn overwrite(
     }
     let mut overwritten = HashSet::new();
     for ((rows, most), ids) in overwriting.chunks(OVERWRITE).zip(most.chunks(OVERWRITE)).zip(ids.chunks(OVERWRITE)) {
-        let query = sqlx::query_as(sql::in_queue(include_str!("overwrite.sql"), table));
+        let query = sql::query_as(include_str!("overwrite.sql"), table);
         let waited: Vec<(i64,)> =
             bind(query, rows, Columns::Full).bind(most).bind(ids).fetch_all(&mut *connection).await?;
         overwritten.extend(waited.into_iter().map(|(id,)| id));

@@ -52,7 +52,7 @@ async fn send(
     limit: u32,
 ) -> Result<Vec<Rescued>, QueueError> {
     let known: Option<Vec<i64>> = known.map(|tokens| tokens.iter().map(|token| token.0).collect());
-    let rows: Vec<(i64, String)> = sqlx::query_as(sql::in_queue(include_str!("rescue.sql"), table))
+    let rows: Vec<(i64, String)> = sql::query_as(include_str!("rescue.sql"), table)
         .bind(workers.iter().map(|id| id.0).collect::<Vec<_>>())
         .bind(known.as_deref())
         .bind(i64::from(limit))
@@ -78,7 +78,7 @@ pub async fn discard_expired(
     table: &QueueTable,
     limit: u32,
 ) -> Result<Vec<JobId>, QueueError> {
-    let ids: Vec<i64> = sqlx::query_scalar(sql::in_queue(include_str!("discard_expired.sql"), table))
+    let ids: Vec<i64> = sql::query_scalar(include_str!("discard_expired.sql"), table)
         .bind(i64::from(limit))
         .fetch_all(executor)
         .await

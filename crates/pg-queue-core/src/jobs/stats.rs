@@ -33,7 +33,7 @@ type Row = (i64, i64, i64, i64, i64, Option<i64>);
 /// The queue is missing or the database failed.
 pub async fn stats(executor: impl PgExecutor<'_>, table: &QueueTable) -> Result<QueueStats, QueueError> {
     let (scheduled, waiting, parked, running, cancelling, oldest): Row =
-        sqlx::query_as(sql::in_queue(include_str!("stats.sql"), table))
+        sql::query_as(include_str!("stats.sql"), table)
             .fetch_one(executor)
             .await
             .map_err(|error| QueueError::new(error, table))?;

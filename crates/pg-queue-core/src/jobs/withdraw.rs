@@ -9,7 +9,7 @@ use crate::{JobId, QueueError, QueueTable, sql};
 /// # Errors
 /// The queue is missing or the database failed.
 pub async fn withdraw(executor: impl PgExecutor<'_>, table: &QueueTable, job: JobId) -> Result<bool, QueueError> {
-    let gone: Option<i64> = sqlx::query_scalar(sql::in_queue(include_str!("withdraw.sql"), table))
+    let gone: Option<i64> = sql::query_scalar(include_str!("withdraw.sql"), table)
         .bind(job.get())
         .fetch_optional(executor)
         .await

@@ -33,7 +33,7 @@ pub async fn acknowledge(
     let transactions: Vec<String> = failed.iter().map(|failed| failed.position.transaction.to_string()).collect();
     let numbers: Vec<i64> = failed.iter().map(|failed| failed.position.number).collect();
     let errors: Vec<String> = failed.iter().map(|failed| failed.error.replace('\0', "")).collect();
-    let done: bool = sqlx::query_scalar(sql::in_schema(include_str!("acknowledge.sql"), table.schema()))
+    let done: bool = sql::query_scalar(include_str!("acknowledge.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(group.as_str())
         .bind(batch.0)
@@ -57,7 +57,7 @@ pub async fn extend(
     batch: BatchId,
     lease: Duration,
 ) -> Result<(), GroupError> {
-    let kept: Option<bool> = sqlx::query_scalar(sql::in_schema(include_str!("extend.sql"), table.schema()))
+    let kept: Option<bool> = sql::query_scalar(include_str!("extend.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(group.as_str())
         .bind(batch.0)

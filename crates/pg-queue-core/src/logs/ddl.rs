@@ -12,7 +12,7 @@ use crate::{DatabaseError, sql};
 /// within 5 s.
 pub async fn create(executor: impl PgExecutor<'_>, table: &LogTable, retention: Retention) -> Result<(), LogDdlError> {
     let millis = |age: std::time::Duration| i64::try_from(age.as_millis()).unwrap_or(i64::MAX / 1_000_000);
-    sqlx::query(sql::in_schema(include_str!("create.sql"), table.schema()))
+    sql::query(include_str!("create.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(retention.age.map(millis))
         .bind(retention.bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)))
@@ -27,7 +27,7 @@ pub async fn create(executor: impl PgExecutor<'_>, table: &LogTable, retention: 
 /// # Errors
 /// A lock was not free within 5 s, or the database failed.
 pub async fn drop(executor: impl PgExecutor<'_>, table: &LogTable) -> Result<bool, LogDdlError> {
-    sqlx::query_scalar(sql::in_schema(include_str!("drop.sql"), table.schema()))
+    sql::query_scalar(include_str!("drop.sql"), table.schema())
         .bind(table.log().as_str())
         .fetch_one(executor)
         .await
@@ -39,7 +39,7 @@ pub async fn drop(executor: impl PgExecutor<'_>, table: &LogTable) -> Result<boo
 /// # Errors
 /// The database failed.
 pub async fn exists(executor: impl PgExecutor<'_>, table: &LogTable) -> Result<bool, LogError> {
-    sqlx::query_scalar(sql::in_schema(include_str!("exists.sql"), table.schema()))
+    sql::query_scalar(include_str!("exists.sql"), table.schema())
         .bind(table.log().as_str())
         .fetch_one(executor)
         .await
@@ -52,7 +52,7 @@ pub async fn exists(executor: impl PgExecutor<'_>, table: &LogTable) -> Result<b
 /// # Errors
 /// The database failed.
 pub async fn rotate(executor: impl PgExecutor<'_>, table: &LogTable) -> Result<u32, LogError> {
-    let dropped: i32 = sqlx::query_scalar(sql::in_schema(include_str!("rotate.sql"), table.schema()))
+    let dropped: i32 = sql::query_scalar(include_str!("rotate.sql"), table.schema())
         .bind(table.log().as_str())
         .fetch_one(executor)
         .await

@@ -92,7 +92,7 @@ pub async fn open(
     let retry_ms = i64::try_from(settings.retry_after.as_millis()).unwrap_or(i64::MAX);
     // Who makes it at the same moment is met, but not seen, by the first statement.
     for _ in 0..3 {
-        let there: Option<(i16, i64)> = sqlx::query_as(sql::in_schema(include_str!("open.sql"), table.schema()))
+        let there: Option<(i16, i64)> = sql::query_as(include_str!("open.sql"), table.schema())
             .bind(table.log().as_str())
             .bind(group.as_str())
             .bind(start.json())
@@ -130,7 +130,7 @@ pub async fn seek(
     group: &GroupName,
     start: Start,
 ) -> Result<(), GroupError> {
-    let moved: Option<bool> = sqlx::query_scalar(sql::in_schema(include_str!("seek.sql"), table.schema()))
+    let moved: Option<bool> = sql::query_scalar(include_str!("seek.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(group.as_str())
         .bind(start.json())
@@ -145,7 +145,7 @@ pub async fn seek(
 /// # Errors
 /// The database failed.
 pub async fn drop_group(executor: impl PgExecutor<'_>, table: &LogTable, group: &GroupName) -> Result<bool, LogError> {
-    sqlx::query_scalar(sql::in_schema(include_str!("drop_group.sql"), table.schema()))
+    sql::query_scalar(include_str!("drop_group.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(group.as_str())
         .fetch_one(executor)
@@ -159,7 +159,7 @@ pub async fn drop_group(executor: impl PgExecutor<'_>, table: &LogTable, group: 
 /// The log is missing, or the database failed.
 pub async fn groups(executor: impl PgExecutor<'_>, table: &LogTable) -> Result<Vec<GroupStatus>, LogError> {
     type Row = (String, i16, i64, i64, i64, i64, i64, Option<Timestamp>);
-    let rows: Vec<Row> = sqlx::query_as(sql::in_schema(include_str!("groups.sql"), table.schema()))
+    let rows: Vec<Row> = sql::query_as(include_str!("groups.sql"), table.schema())
         .bind(table.log().as_str())
         .fetch_all(executor)
         .await
@@ -189,7 +189,7 @@ pub async fn next_due(
     table: &LogTable,
     group: &GroupName,
 ) -> Result<Option<Duration>, LogError> {
-    let due: Option<i64> = sqlx::query_scalar(sql::in_schema(include_str!("next_due.sql"), table.schema()))
+    let due: Option<i64> = sql::query_scalar(include_str!("next_due.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(group.as_str())
         .fetch_one(executor)

@@ -27,7 +27,7 @@ pub struct LogStatus {
 /// The migrations are missing or the database failed.
 pub async fn list(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<LogStatus>, DatabaseError> {
     type Row = (String, Option<i64>, Option<i64>, i64, i64);
-    let rows: Vec<Row> = sqlx::query_as(sql::in_schema(include_str!("list.sql"), schema))
+    let rows: Vec<Row> = sql::query_as(include_str!("list.sql"), schema)
         .fetch_all(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

@@ -40,7 +40,7 @@ pub async fn parked(
 ) -> Result<Vec<ParkedMessage>, LogError> {
     type Row = (i64, i64, i16, Timestamp, Timestamp, Option<String>, Option<String>, String);
     let after = after.unwrap_or(Position { transaction: 0, number: 0 });
-    let rows: Vec<Row> = sqlx::query_as(sql::in_schema(include_str!("parked.sql"), table.schema()))
+    let rows: Vec<Row> = sql::query_as(include_str!("parked.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(group.as_str())
         .bind(after.transaction.to_string())
@@ -73,8 +73,8 @@ pub async fn retry_parked(
     group: &GroupName,
     positions: Option<&[Position]>,
 ) -> Result<u64, LogError> {
-    let statement = sql::in_schema(include_str!("retry_parked.sql"), table.schema());
-    count(sqlx::query_scalar(statement), executor, table, group, positions).await
+    let query = sql::query_scalar(include_str!("retry_parked.sql"), table.schema());
+    count(query, executor, table, group, positions).await
 }
 
 /// Throws these parked messages away; all of them without a list. Answers how many.
@@ -87,8 +87,8 @@ pub async fn discard_parked(
     group: &GroupName,
     positions: Option<&[Position]>,
 ) -> Result<u64, LogError> {
-    let statement = sql::in_schema(include_str!("discard_parked.sql"), table.schema());
-    count(sqlx::query_scalar(statement), executor, table, group, positions).await
+    let query = sql::query_scalar(include_str!("discard_parked.sql"), table.schema());
+    count(query, executor, table, group, positions).await
 }
 
 async fn count(

@@ -17,7 +17,7 @@ pub async fn publish(
 ) -> Result<Vec<Position>, LogError> {
     let bodies: Vec<&str> = messages.iter().map(|message| &*message.body).collect();
     let attributes: Vec<Option<String>> = messages.iter().map(LogMessage::attributes_json).collect();
-    let rows: Vec<(i64, i64)> = sqlx::query_as(sql::in_log(include_str!("publish.sql"), table))
+    let rows: Vec<(i64, i64)> = sql::query_as(include_str!("publish.sql"), table)
         .bind(table.log().as_str())
         .bind(bodies)
         .bind(attributes)

@@ -67,7 +67,7 @@ pub async fn receive(
     batch: BatchId,
 ) -> Result<Vec<LoggedMessage>, GroupError> {
     type Row = (i64, i64, i32, Timestamp, Option<String>, String);
-    let rows: Vec<Row> = sqlx::query_as(sql::in_schema(include_str!("receive.sql"), table.schema()))
+    let rows: Vec<Row> = sql::query_as(include_str!("receive.sql"), table.schema())
         .bind(table.log().as_str())
         .bind(group.as_str())
         .bind(i32::try_from(most.max(1)).unwrap_or(i32::MAX))

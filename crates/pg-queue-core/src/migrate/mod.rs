@@ -63,11 +63,16 @@ pub async fn run(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<&
     let mut transaction = if connection.is_in_transaction() {
         connection.begin().await.map_err(failed)?
     } else {
-        let begin = connection.begin_with("begin isolation level read committed");
-        begin.await.map_err(failed)?
+        connection.begin_with(sql::BEGIN).await.map_err(failed)?
     };
-    sqlx::query(include_str!("lock.sql")).bind(schema.as_str()).execute(&mut *transaction).await.map_err(failed)?;
-    let exists: bool = sqlx::query_scalar(include_str!("schema_exists.sql"))
+    sql::query(include_str!("lock.sql"), schema)
+        .persistent(false)
+        .bind(schema.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    let exists: bool = sql::query_scalar(include_str!("schema_exists.sql"), schema)
+        .persistent(false)
         .bind(schema.as_str())
         .fetch_one(&mut *transaction)
         .await
@@ -89,7 +94,8 @@ pub async fn run(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<&
                 source: DatabaseError::Other(error),
             },
         )?;
-        sqlx::query(sql::in_schema(include_str!("record.sql"), schema))
+        sql::query(include_str!("record.sql"), schema)
+            .persistent(false)
             .bind(migration.version)
             .bind(migration.name)
             .bind(migration.checksum())
@@ -115,7 +121,8 @@ pub async fn status(connection: &mut PgConnection, schema: &Schema) -> Result<St
 }
 
 async fn table_exists(connection: &mut PgConnection, schema: &Schema) -> Result<bool, DatabaseError> {
-    sqlx::query_scalar(include_str!("table_exists.sql"))
+    sql::query_scalar(include_str!("table_exists.sql"), schema)
+        .persistent(false)
         .bind(schema.as_str())
         .fetch_one(connection)
         .await
@@ -123,7 +130,8 @@ async fn table_exists(connection: &mut PgConnection, schema: &Schema) -> Result<
 }
 
 async fn read(connection: &mut PgConnection, schema: &Schema) -> Result<Status, MigrateError> {
-    let rows: Vec<(i32, String, String, bool)> = sqlx::query_as(sql::in_schema(include_str!("applied.sql"), schema))
+    let rows: Vec<(i32, String, String, bool)> = sql::query_as(include_str!("applied.sql"), schema)
+        .persistent(false)
         .fetch_all(connection)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

@@ -10,7 +10,7 @@ use crate::{QueueTable, sql};
 /// # Errors
 /// A table of that name exists and is not ours, the migrations are missing, or a lock was not free within 5 s.
 pub async fn create(executor: impl PgExecutor<'_>, table: &QueueTable) -> Result<(), QueueDdlError> {
-    sqlx::query(sql::in_schema(include_str!("create.sql"), table.schema()))
+    sql::query(include_str!("create.sql"), table.schema())
         .bind(table.queue().as_str())
         .execute(executor)
         .await

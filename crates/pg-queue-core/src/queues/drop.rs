@@ -10,7 +10,7 @@ use crate::{QueueTable, sql};
 /// # Errors
 /// It has unfinished jobs and `force` is not set, or a lock was not free within 5 s.
 pub async fn drop(executor: impl PgExecutor<'_>, table: &QueueTable, force: bool) -> Result<bool, QueueDdlError> {
-    sqlx::query_scalar(sql::in_schema(include_str!("drop.sql"), table.schema()))
+    sql::query_scalar(include_str!("drop.sql"), table.schema())
         .bind(table.queue().as_str())
         .bind(force)
         .fetch_one(executor)

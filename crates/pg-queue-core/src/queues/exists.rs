@@ -2,7 +2,7 @@
 
 use sqlx::PgExecutor;
 
-use crate::{DatabaseError, QueueError, QueueTable};
+use crate::{DatabaseError, QueueError, QueueTable, sql};
 
 /// Answers `Ok` when the queue exists. Unlike a statement on the missing table, the look does not abort a transaction.
 ///
@@ -10,7 +10,7 @@ use crate::{DatabaseError, QueueError, QueueTable};
 /// The queue or the migrations are missing, or the database failed.
 pub async fn exists(executor: impl PgExecutor<'_>, table: &QueueTable) -> Result<(), QueueError> {
     let schema = table.schema();
-    let (migrated, exists): (bool, bool) = sqlx::query_as(include_str!("exists.sql"))
+    let (migrated, exists): (bool, bool) = sql::query_as(include_str!("exists.sql"), schema)
         .bind(format!("\"{schema}\".pg_queue_jobs"))
         .bind(format!("\"{schema}\".\"queue_{}\"", table.queue()))
         .fetch_one(executor)

@@ -9,7 +9,7 @@ use crate::{DatabaseError, QueueName, Schema, sql};
 /// # Errors
 /// The migrations are missing or the database failed.
 pub async fn list(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<QueueName>, DatabaseError> {
-    let names: Vec<String> = sqlx::query_scalar(sql::in_schema(include_str!("list.sql"), schema))
+    let names: Vec<String> = sql::query_scalar(include_str!("list.sql"), schema)
         .fetch_all(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

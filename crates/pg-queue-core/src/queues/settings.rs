@@ -33,7 +33,7 @@ pub async fn settings(
     queues: &[QueueName],
 ) -> Result<Vec<(QueueName, QueueSettings)>, DatabaseError> {
     let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
-    let rows: Vec<Row> = sqlx::query_as(sql::in_schema(include_str!("settings.sql"), schema))
+    let rows: Vec<Row> = sql::query_as(include_str!("settings.sql"), schema)
         .bind(names)
         .fetch_all(executor)
         .await
@@ -53,7 +53,7 @@ pub async fn settings(
 /// # Errors
 /// The queue is missing or the database failed.
 pub async fn pause(executor: impl PgExecutor<'_>, table: &QueueTable, paused: bool) -> Result<(), QueueError> {
-    let changed = sqlx::query(sql::in_schema(include_str!("pause.sql"), table.schema()))
+    let changed = sql::query(include_str!("pause.sql"), table.schema())
         .bind(table.queue().as_str())
         .bind(paused)
         .fetch_optional(executor)
@@ -70,7 +70,7 @@ pub async fn limit(
     table: &QueueTable,
     concurrency: Option<u32>,
 ) -> Result<(), QueueError> {
-    let changed = sqlx::query(sql::in_schema(include_str!("limit.sql"), table.schema()))
+    let changed = sql::query(include_str!("limit.sql"), table.schema())
         .bind(table.queue().as_str())
         .bind(concurrency.map(|jobs| i32::try_from(jobs).unwrap_or(i32::MAX)))
         .fetch_optional(executor)
@@ -89,7 +89,7 @@ pub async fn keep(
     completed: Option<Duration>,
     discarded: Duration,
 ) -> Result<(), QueueError> {
-    let changed = sqlx::query(sql::in_schema(include_str!("keep.sql"), table.schema()))
+    let changed = sql::query(include_str!("keep.sql"), table.schema())
         .bind(table.queue().as_str())
         .bind(completed.map(micros))
         .bind(micros(discarded))

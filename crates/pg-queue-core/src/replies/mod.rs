@@ -23,7 +23,7 @@ pub async fn store(
     if body.len() > MAX_PAYLOAD_BYTES {
         return Err(StoreReplyError::TooLarge { bytes: body.len() });
     }
-    sqlx::query(sql::in_schema(include_str!("store.sql"), schema))
+    sql::query(include_str!("store.sql"), schema)
         .bind(request.as_uuid())
         .bind(body)
         .bind(micros(keep))
@@ -43,7 +43,7 @@ pub async fn take(
     schema: &Schema,
     requests: &[RequestId],
 ) -> Result<Vec<(RequestId, String)>, DatabaseError> {
-    let rows: Vec<(Uuid, String)> = sqlx::query_as(sql::in_schema(include_str!("take.sql"), schema))
+    let rows: Vec<(Uuid, String)> = sql::query_as(include_str!("take.sql"), schema)
         .bind(requests.iter().map(|id| id.as_uuid()).collect::<Vec<_>>())
         .fetch_all(executor)
         .await
@@ -56,7 +56,7 @@ pub async fn take(
 /// # Errors
 /// The database failed.
 pub async fn prune(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<(), DatabaseError> {
-    sqlx::query(sql::in_schema(include_str!("prune.sql"), schema))
+    sql::query(include_str!("prune.sql"), schema)
         .execute(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

@@ -9,7 +9,7 @@ use crate::{DatabaseError, Schema, sql};
 /// # Errors
 /// The migrations are missing or the database failed.
 pub async fn delete(executor: impl PgExecutor<'_>, schema: &Schema, name: &str) -> Result<bool, DatabaseError> {
-    let gone = sqlx::query(sql::in_schema(include_str!("delete.sql"), schema))
+    let gone = sql::query(include_str!("delete.sql"), schema)
         .bind(name)
         .fetch_optional(executor)
         .await

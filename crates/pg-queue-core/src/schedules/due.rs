@@ -42,7 +42,7 @@ pub async fn due(
     queues: Option<&[QueueName]>,
 ) -> Result<Vec<DueSchedule>, DatabaseError> {
     let queues: Option<Vec<&str>> = queues.map(|queues| queues.iter().map(QueueName::as_str).collect());
-    let rows: Vec<Row> = sqlx::query_as(sql::in_schema(include_str!("due.sql"), schema))
+    let rows: Vec<Row> = sql::query_as(include_str!("due.sql"), schema)
         .bind(kinds)
         .bind(queues)
         .fetch_all(executor)

@@ -25,7 +25,7 @@ pub async fn fire(
 ) -> Result<Option<Vec<(SystemTime, JobId)>>, QueueError> {
     let table = due.queue.table(schema);
     let times: Vec<i64> = times.iter().copied().map(clamped_database_micros).collect();
-    let rows: Vec<(Option<i64>, Option<Timestamp>)> = sqlx::query_as(sql::in_queue(include_str!("fire.sql"), &table))
+    let rows: Vec<(Option<i64>, Option<Timestamp>)> = sql::query_as(include_str!("fire.sql"), &table)
         .bind(&due.name)
         .bind(clamped_database_micros(due.next_at))
         .bind(&due.expression)

@@ -10,7 +10,7 @@ use crate::{DatabaseError, Schema, sql};
 /// # Errors
 /// The migrations are missing or the database failed.
 pub async fn list(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<StoredSchedule>, DatabaseError> {
-    sqlx::query_as(sql::in_schema(include_str!("list.sql"), schema))
+    sql::query_as(include_str!("list.sql"), schema)
         .fetch_all(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))
@@ -25,7 +25,7 @@ pub async fn get(
     schema: &Schema,
     name: &str,
 ) -> Result<Option<StoredSchedule>, DatabaseError> {
-    sqlx::query_as(sql::in_schema(include_str!("get.sql"), schema))
+    sql::query_as(include_str!("get.sql"), schema)
         .bind(name)
         .fetch_optional(executor)
         .await

@@ -11,7 +11,7 @@ use crate::{DatabaseError, Schema, sql, timestamp::Timestamp};
 /// # Errors
 /// The migrations are missing or the database failed.
 pub async fn now(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<SystemTime, DatabaseError> {
-    let now: Timestamp = sqlx::query_scalar(sql::in_schema(include_str!("now.sql"), schema))
+    let now: Timestamp = sql::query_scalar(include_str!("now.sql"), schema)
         .fetch_one(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

@@ -12,7 +12,7 @@ use crate::{DatabaseError, Schema, sql, timestamp::clamped_database_micros};
 /// # Errors
 /// The migrations are missing or the database failed.
 pub async fn pause(executor: impl PgExecutor<'_>, schema: &Schema, name: &str) -> Result<bool, DatabaseError> {
-    let paused = sqlx::query(sql::in_schema(include_str!("pause.sql"), schema))
+    let paused = sql::query(include_str!("pause.sql"), schema)
         .bind(name)
         .fetch_optional(executor)
         .await
@@ -31,7 +31,7 @@ pub async fn resume(
     read: &StoredSchedule,
     next_at: SystemTime,
 ) -> Result<bool, DatabaseError> {
-    let resumed = sqlx::query(sql::in_schema(include_str!("resume.sql"), schema))
+    let resumed = sql::query(include_str!("resume.sql"), schema)
         .bind(&read.name)
         .bind(&read.expression)
         .bind(&read.timezone)

@@ -21,7 +21,7 @@ pub async fn put(
     schema: &Schema,
     new: &NewSchedule,
 ) -> Result<Option<SystemTime>, DatabaseError> {
-    let next: Option<Timestamp> = sqlx::query_scalar(sql::in_schema(include_str!("put.sql"), schema))
+    let next: Option<Timestamp> = sql::query_scalar(include_str!("put.sql"), schema)
         .bind(&new.name)
         .bind(new.queue.as_str())
         .bind(&new.kind)

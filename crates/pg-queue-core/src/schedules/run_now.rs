@@ -25,7 +25,7 @@ pub async fn run_now(
     name: &str,
 ) -> Result<Option<PushOutcome>, PushError> {
     for _ in 0..TRIES {
-        let row: Option<(Option<i64>, Option<i64>)> = sqlx::query_as(sql::in_queue(include_str!("run_now.sql"), table))
+        let row: Option<(Option<i64>, Option<i64>)> = sql::query_as(include_str!("run_now.sql"), table)
             .bind(name)
             .fetch_optional(&mut *connection)
             .await

@@ -13,7 +13,7 @@ pub async fn undeclare(
     schema: &Schema,
     names: &[String],
 ) -> Result<Vec<String>, DatabaseError> {
-    sqlx::query_scalar(sql::in_schema(include_str!("undeclare.sql"), schema))
+    sql::query_scalar(include_str!("undeclare.sql"), schema)
         .bind(names)
         .fetch_all(executor)
         .await

@@ -16,7 +16,7 @@ pub async fn until_next(
     schema: &Schema,
     kinds: Option<&[String]>,
 ) -> Result<Option<Duration>, DatabaseError> {
-    let micros: Option<i64> = sqlx::query_scalar(sql::in_schema(include_str!("until_next.sql"), schema))
+    let micros: Option<i64> = sql::query_scalar(include_str!("until_next.sql"), schema)
         .bind(kinds)
         .fetch_one(executor)
         .await

@@ -45,7 +45,7 @@ pub async fn advance_clock(
     schema: &Schema,
     by: Duration,
 ) -> Result<Option<SystemTime>, DatabaseError> {
-    shown(sqlx::query_scalar(sql::in_schema(include_str!("advance_clock.sql"), schema)).bind(micros(by)), executor)
+    shown(sql::query_scalar(include_str!("advance_clock.sql"), schema).bind(micros(by)), executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))
 }
@@ -60,7 +60,7 @@ pub async fn set_clock(
     to: SystemTime,
 ) -> Result<Option<SystemTime>, DatabaseError> {
     let to = clamped_database_micros(to);
-    shown(sqlx::query_scalar(sql::in_schema(include_str!("set_clock.sql"), schema)).bind(to), executor)
+    shown(sql::query_scalar(include_str!("set_clock.sql"), schema).bind(to), executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))
 }
@@ -70,7 +70,7 @@ pub async fn set_clock(
 /// # Errors
 /// The migrations are missing or the database failed.
 pub async fn now(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<SystemTime, DatabaseError> {
-    let now: Timestamp = sqlx::query_scalar(sql::in_schema(include_str!("now.sql"), schema))
+    let now: Timestamp = sql::query_scalar(include_str!("now.sql"), schema)
         .fetch_one(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

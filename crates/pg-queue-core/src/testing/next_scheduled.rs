@@ -14,7 +14,7 @@ pub async fn next_scheduled<'q>(
     queues: &[&'q QueueName],
     kinds: &[String],
 ) -> Result<Option<(&'q QueueName, JobId)>, DatabaseError> {
-    let next: Option<(String, i64)> = sqlx::query_as(sql::in_schema(include_str!("next_scheduled.sql"), schema))
+    let next: Option<(String, i64)> = sql::query_as(include_str!("next_scheduled.sql"), schema)
         .bind(queues.iter().map(|queue| queue.as_str()).collect::<Vec<_>>())
         .bind(kinds)
         .fetch_optional(executor)

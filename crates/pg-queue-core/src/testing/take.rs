@@ -21,7 +21,7 @@ pub async fn take(
     job: JobId,
     attempt: Option<u16>,
 ) -> Result<Option<ClaimedJob>, QueueError> {
-    let row = sqlx::query(sql::in_queue(include_str!("take.sql"), table))
+    let row = sql::query(include_str!("take.sql"), table)
         .bind(worker.0)
         .bind(token.0)
         .bind(job.get())

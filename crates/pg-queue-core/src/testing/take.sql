@@ -19,4 +19,4 @@ set run_at = least(job.run_at, {now}),
 from chosen
 where job.id = chosen.id and job.id = $3
 returning job.id, job.attempt, job.max_attempts, job.priority, job.kind, job.payload, chosen.run_at, job.created_at,
-    job.request_id, job.timeout_ms, job.tags, job.metadata, job.ctid
+    job.request_id, job.timeout_ms, job.tags, job.metadata, job.ctid{told}

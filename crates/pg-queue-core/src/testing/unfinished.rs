@@ -30,7 +30,7 @@ pub async fn unfinished(
     schema: &Schema,
     kinds: &[&str],
 ) -> Result<Vec<QueuedJob>, DatabaseError> {
-    sqlx::query_as(sql::in_schema(include_str!("unfinished.sql"), schema))
+    sql::query_as(include_str!("unfinished.sql"), schema)
         .bind(kinds)
         .fetch_all(executor)
         .await
@@ -46,7 +46,7 @@ pub async fn other_kinds(
     schema: &Schema,
     kinds: &[&str],
 ) -> Result<Vec<(String, u64)>, DatabaseError> {
-    let counts: Vec<(String, i64)> = sqlx::query_as(sql::in_schema(include_str!("kinds.sql"), schema))
+    let counts: Vec<(String, i64)> = sql::query_as(include_str!("kinds.sql"), schema)
         .bind(kinds)
         .fetch_all(executor)
         .await

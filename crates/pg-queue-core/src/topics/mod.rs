@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt::Write};
 use sha2::{Digest, Sha256};
 use sqlx::PgExecutor;
 
-use crate::{DatabaseError, Schema};
+use crate::{DatabaseError, Schema, sql};
 
 pub use self::{
     envelope::{Body, Message, channels, unpack},
@@ -43,7 +43,7 @@ pub async fn notify(
     if payload.contains('\0') {
         return Err(NotifyError::NulInPayload);
     }
-    sqlx::query(include_str!("notify.sql"))
+    sql::query(include_str!("notify.sql"), schema)
         .bind(channel)
         .bind(payload)
         .execute(executor)

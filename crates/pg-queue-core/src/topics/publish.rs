@@ -53,10 +53,8 @@ pub async fn publish(
     let packed = pack(schema, messages);
     let statement =
         if packed.stored.is_empty() { include_str!("publish.sql") } else { include_str!("publish_long.sql") };
-    let mut query = sqlx::query(sql::in_schema(statement, schema))
-        .bind(packed.channels)
-        .bind(packed.payloads)
-        .bind(commit == Commit::LoseOnCrash);
+    let mut query =
+        sql::query(statement, schema).bind(packed.channels).bind(packed.payloads).bind(commit == Commit::LoseOnCrash);
     if !packed.stored.is_empty() {
         query = query.bind(packed.stored).bind(packed.bodies);
     }
@@ -73,7 +71,7 @@ pub async fn fetch(
     schema: &Schema,
     stored: &[i64],
 ) -> Result<Vec<(i64, String)>, DatabaseError> {
-    sqlx::query_as(sql::in_schema(include_str!("fetch.sql"), schema))
+    sql::query_as(include_str!("fetch.sql"), schema)
         .bind(stored)
         .fetch_all(executor)
         .await
@@ -85,7 +83,7 @@ pub async fn fetch(
 /// # Errors
 /// The database failed.
 pub async fn prune(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<u64, DatabaseError> {
-    let pruned = sqlx::query(sql::in_schema(include_str!("prune.sql"), schema)).execute(executor).await;
+    let pruned = sql::query(include_str!("prune.sql"), schema).execute(executor).await;
     pruned.map(|pruned| pruned.rows_affected()).map_err(|error| DatabaseError::new(error, schema))
 }
 

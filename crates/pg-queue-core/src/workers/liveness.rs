@@ -30,7 +30,7 @@ pub async fn register(
     schema: &Schema,
     worker: &Registration,
 ) -> Result<(), DatabaseError> {
-    sqlx::query(sql::in_schema(include_str!("register.sql"), schema))
+    sql::query(include_str!("register.sql"), schema)
         .bind(worker.id.0)
         .bind(&worker.name)
         .bind(worker.queues.iter().map(QueueName::as_str).collect::<Vec<_>>())
@@ -47,7 +47,7 @@ pub async fn register(
 /// # Errors
 /// The database failed.
 pub async fn beat(executor: impl PgExecutor<'_>, schema: &Schema, worker: WorkerId) -> Result<bool, DatabaseError> {
-    let alive = sqlx::query(sql::in_schema(include_str!("beat.sql"), schema))
+    let alive = sql::query(include_str!("beat.sql"), schema)
         .bind(worker.0)
         .fetch_optional(executor)
         .await
@@ -79,7 +79,7 @@ type ObservedRow = (i64, i64, i32, Vec<String>, Option<i64>);
 /// # Errors
 /// The database failed.
 pub async fn observe(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<Observed>, DatabaseError> {
-    let rows: Vec<ObservedRow> = sqlx::query_as(sql::in_schema(include_str!("observe.sql"), schema))
+    let rows: Vec<ObservedRow> = sql::query_as(include_str!("observe.sql"), schema)
         .fetch_all(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;
@@ -101,7 +101,7 @@ pub async fn observe(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<V
 /// # Errors
 /// The database failed, or does not tell: a service that hides its log from its users.
 pub async fn timeline(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<String, DatabaseError> {
-    sqlx::query_scalar(include_str!("timeline.sql"))
+    sql::query_scalar(include_str!("timeline.sql"), schema)
         .fetch_one(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))
@@ -117,7 +117,7 @@ pub async fn declare_dead(
     worker: WorkerId,
     beat: i64,
 ) -> Result<bool, DatabaseError> {
-    let dead = sqlx::query(sql::in_schema(include_str!("declare_dead.sql"), schema))
+    let dead = sql::query(include_str!("declare_dead.sql"), schema)
         .bind(worker.0)
         .bind(beat)
         .fetch_optional(executor)
@@ -136,7 +136,7 @@ pub async fn retire(
     worker: WorkerId,
     holds_jobs: bool,
 ) -> Result<(), DatabaseError> {
-    sqlx::query(sql::in_schema(include_str!("retire.sql"), schema))
+    sql::query(include_str!("retire.sql"), schema)
         .bind(worker.0)
         .bind(holds_jobs)
         .execute(executor)
@@ -150,7 +150,7 @@ pub async fn retire(
 /// # Errors
 /// The database failed.
 pub async fn prune(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<(), DatabaseError> {
-    sqlx::query(sql::in_schema(include_str!("prune.sql"), schema))
+    sql::query(include_str!("prune.sql"), schema)
         .execute(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))?;

@@ -33,7 +33,7 @@ pub async fn wait_for(
     worker: WorkerId,
     span: Duration,
 ) -> Result<(), DatabaseError> {
-    sqlx::query(sql::in_schema(include_str!("wait.sql"), schema))
+    sql::query(include_str!("wait.sql"), schema)
         .bind(keys)
         .bind(worker.0)
         .bind(micros(span))
@@ -48,7 +48,7 @@ pub async fn wait_for(
 /// # Errors
 /// The database failed.
 pub async fn unwait(executor: impl PgExecutor<'_>, schema: &Schema, worker: WorkerId) -> Result<(), DatabaseError> {
-    sqlx::query(sql::in_schema(include_str!("unwait.sql"), schema))
+    sql::query(include_str!("unwait.sql"), schema)
         .bind(worker.0)
         .execute(executor)
         .await

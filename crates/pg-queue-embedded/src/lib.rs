@@ -57,12 +57,16 @@ mod folder;
 #[cfg(unix)]
 mod keeper;
 #[cfg(unix)]
+mod pooler;
+#[cfg(unix)]
 mod shell;
 
 #[cfg(not(unix))]
 #[path = "keeper_elsewhere.rs"]
 mod keeper;
 
+#[cfg(unix)]
+pub use crate::pooler::{Pooler, shared_pooler};
 pub use crate::{
     database::Database,
     error::{DatabaseError, HaltError, StartError},

@@ -10,13 +10,12 @@ use std::{
 };
 
 use pg_queue_core::DatabaseError;
-use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 use tokio::{
     runtime::{self, Handle},
     time::{Instant, sleep},
 };
 
-use crate::shared::Shared;
+use crate::{link::Link, shared::Shared};
 
 /// How long a connection stays at hand without being used.
 const LINGER: Duration = Duration::from_millis(50);
@@ -40,7 +39,7 @@ struct Slot {
 
 #[derive(Debug)]
 struct State {
-    connection: Option<PoolConnection<Postgres>>,
+    link: Option<Link>,
     used: Instant,
 }
 
@@ -50,7 +49,7 @@ pub(crate) struct Connection {
     shared: Arc<Shared>,
     runtime: Handle,
     slot: Option<Arc<Slot>>,
-    connection: Option<PoolConnection<Postgres>>,
+    link: Option<Link>,
     closes: bool,
 }
 
@@ -59,12 +58,12 @@ impl Connection {
         let (shared, runtime) = (Arc::clone(shared), Handle::current());
         // A pool that is being closed waits for what is at hand.
         if !shared.pool.is_closed()
-            && let Some((slot, connection)) = shared.at_hand.take(runtime.id())
+            && let Some((slot, link)) = shared.at_hand.take(runtime.id())
         {
-            return Ok(Self { shared, runtime, slot: Some(slot), connection: Some(connection), closes: false });
+            return Ok(Self { shared, runtime, slot: Some(slot), link: Some(link), closes: false });
         }
-        let connection = shared.acquire().await?;
-        Ok(Self { shared, runtime, slot: None, connection: Some(connection), closes: false })
+        let link = shared.acquire().await?;
+        Ok(Self { shared, runtime, slot: None, link: Some(link), closes: false })
     }
 
     /// From now on it is closed if it is not put back: a transaction that was about to begin may be open.
@@ -76,55 +75,55 @@ impl Connection {
     pub(crate) fn put_back(mut self) {
         self.closes = false;
         if self.shared.has_spare_connection()
-            && let Some(connection) = self.connection.take()
+            && let Some(link) = self.link.take()
         {
-            self.shared.at_hand.put(&self.shared, self.slot.take(), connection);
+            self.shared.at_hand.put(&self.shared, self.slot.take(), link);
         }
     }
 }
 
 impl Deref for Connection {
-    type Target = PgConnection;
+    type Target = Link;
 
-    fn deref(&self) -> &PgConnection {
-        self.connection.as_ref().expect("it is taken with the value itself")
+    fn deref(&self) -> &Link {
+        self.link.as_ref().expect("it is taken with the value itself")
     }
 }
 
 impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        self.connection.as_mut().expect("it is taken with the value itself")
+    fn deref_mut(&mut self) -> &mut Link {
+        self.link.as_mut().expect("it is taken with the value itself")
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
+        if let Some(mut link) = self.link.take() {
             if self.closes {
-                connection.close_on_drop();
+                link.close_on_drop();
             }
             // A future may be dropped anywhere, and the pool takes a connection back by a task.
             let _entered = self.runtime.enter();
-            drop(connection);
+            drop(link);
         }
     }
 }
 
 impl AtHand {
-    fn take(&self, runtime: runtime::Id) -> Option<(Arc<Slot>, PoolConnection<Postgres>)> {
+    fn take(&self, runtime: runtime::Id) -> Option<(Arc<Slot>, Link)> {
         let slots = self.slots();
         let mut own = slots.iter().filter(|slot| slot.runtime == runtime);
-        own.find_map(|slot| Some((Arc::clone(slot), slot.state().connection.take()?)))
+        own.find_map(|slot| Some((Arc::clone(slot), slot.state().link.take()?)))
     }
 
-    fn put(&self, shared: &Arc<Shared>, slot: Option<Arc<Slot>>, connection: PoolConnection<Postgres>) {
+    fn put(&self, shared: &Arc<Shared>, slot: Option<Arc<Slot>>, link: Link) {
         let mut slots = self.slots();
         if let Some(slot) = slot.filter(|slot| slots.iter().any(|kept| Arc::ptr_eq(kept, slot))) {
-            *slot.state() = State { connection: Some(connection), used: Instant::now() };
+            *slot.state() = State { link: Some(link), used: Instant::now() };
             return;
         }
         let now = Instant::now();
-        let state = Mutex::new(State { connection: Some(connection), used: now });
+        let state = Mutex::new(State { link: Some(link), used: now });
         let slot = Arc::new(Slot { runtime: Handle::current().id(), since: now, state });
         slots.push(Arc::clone(&slot));
         drop(slots);
@@ -132,10 +131,10 @@ impl AtHand {
     }
 
     /// Takes the slot off the list, and what is in it.
-    fn remove(&self, slot: &Arc<Slot>) -> Option<PoolConnection<Postgres>> {
+    fn remove(&self, slot: &Arc<Slot>) -> Option<Link> {
         let mut slots = self.slots();
         slots.retain(|kept| !Arc::ptr_eq(kept, slot));
-        slot.state().connection.take()
+        slot.state().link.take()
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {

@@ -34,8 +34,7 @@ impl Cache {
     /// The value does not serialize or is longer than 64 MiB, the key or the time to live cannot be used, or the
     /// database failed.
     pub async fn set(&self, key: &str, value: &impl Serialize, ttl: impl Into<Ttl>) -> Result<(), CacheError> {
-        let mut connection = self.shared.acquire().await?;
-        cache::set(&mut *connection, &self.shared.schema, key, value, Expiry::After(ttl.into())).await
+        self.set_until(key, value, Expiry::After(ttl.into())).await
     }
 
     /// Sets a value that expires at this moment, on the database's clock.
@@ -48,8 +47,12 @@ impl Cache {
         value: &impl Serialize,
         expires_at: SystemTime,
     ) -> Result<(), CacheError> {
-        let mut connection = self.shared.acquire().await?;
-        cache::set(&mut *connection, &self.shared.schema, key, value, Expiry::At(expires_at)).await
+        self.set_until(key, value, Expiry::At(expires_at)).await
+    }
+
+    async fn set_until(&self, key: &str, value: &impl Serialize, expiry: Expiry) -> Result<(), CacheError> {
+        let schema = &self.shared.schema;
+        self.shared.run(async |connection| cache::set(connection, schema, key, value, expiry).await).await
     }
 
     /// The value under `key`; `None` when there is none or it has expired.
@@ -57,8 +60,10 @@ impl Cache {
     /// # Errors
     /// The value is not a `T`, or the database failed.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CacheError> {
-        let mut connection = self.shared.acquire().await?;
-        cache::get(&mut *connection, &self.shared.schema, key).await
+        let schema = &self.shared.schema;
+        let bytes = self.shared.run(async |connection| cache::get_bytes(connection, schema, key).await).await?;
+        // Only here, because a value need not be one that another thread may take up while the commit is waited for.
+        bytes.map(|bytes| cache::decode(key, &bytes)).transpose()
     }
 
     /// Removes the value under `key`. Answers whether there was one that had not expired.
@@ -66,8 +71,8 @@ impl Cache {
     /// # Errors
     /// The database failed.
     pub async fn delete(&self, key: &str) -> Result<bool, CacheError> {
-        let mut connection = self.shared.acquire().await?;
-        cache::delete(&mut *connection, &self.shared.schema, key).await
+        let schema = &self.shared.schema;
+        self.shared.run(async |connection| cache::delete(connection, schema, key).await).await
     }
 
     /// Removes everything that has expired, in short steps. Answers how many values. Reads never see an expired value;
@@ -76,8 +81,13 @@ impl Cache {
     /// # Errors
     /// The database failed; what was removed until then stays removed.
     pub async fn cleanup_expired(&self) -> Result<u64, CacheError> {
-        let mut connection = self.shared.acquire().await?;
-        cache::cleanup_expired(&mut connection, &self.shared.schema).await
+        let schema = &self.shared.schema;
+        let mut link = self.shared.acquire().await?;
+        let mut removed = 0;
+        for pages in link.run(async |connection| cache::parts(connection, schema).await).await? {
+            removed += link.run(async |connection| cache::cleanup_part(connection, schema, pages).await).await?;
+        }
+        Ok(removed)
     }
 
     /// The value under `key` or, when there is none, what `load` answers, which is set for `ttl`.

@@ -6,8 +6,9 @@ use pg_queue_core::{
     DatabaseError, JobId, QueueError, QueueName,
     history::{self, Edit, FinishedJob, HistoryFilter},
 };
+use sqlx::PgConnection;
 
-use crate::{RetryOutcome, missing::explained, queue::retry_finished, shared::Shared};
+use crate::{RetryOutcome, queue::retry_finished, shared::Shared};
 
 /// How many jobs one step takes.
 const STEP: u32 = 1000;
@@ -39,8 +40,7 @@ impl History {
     /// # Errors
     /// The database failed.
     pub async fn get(&self, job: JobId) -> Result<Option<FinishedJob>, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
-        history::get(&mut *connection, &self.shared.schema, job).await
+        self.shared.run(async |connection| history::get(connection, &self.shared.schema, job).await).await
     }
 
     /// The finished jobs that `filter` means, by id, up to `limit`; the next page comes with the last one's id as `after`.
@@ -53,8 +53,9 @@ impl History {
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<FinishedJob>, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
-        history::list(&mut *connection, &self.shared.schema, filter, after, limit).await
+        self.shared
+            .run(async |connection| history::list(connection, &self.shared.schema, filter, after, limit).await)
+            .await
     }
 
     /// Puts a finished job back into its queue, due now, with all of its attempts before it. It keeps its id and its errors.
@@ -70,14 +71,14 @@ impl History {
     /// # Errors
     /// Those of [`retry`](Self::retry).
     pub async fn retry_with(&self, job: JobId, edit: &Edit) -> Result<RetryOutcome, QueueError> {
-        let mut connection = self.shared.acquire().await?;
-        let past = history::get(&mut *connection, &self.shared.schema, job).await?;
+        let schema = &self.shared.schema;
+        let mut link = self.shared.acquire().await?;
+        let past = link.run(async |connection| history::get(connection, schema, job).await).await?;
         let Some(queue) = past.and_then(|past| QueueName::new(past.queue).ok()) else {
             return Ok(RetryOutcome::NotFound);
         };
         let table = self.shared.table(&queue);
-        let retried = retry_finished(&mut connection, &table, job, edit).await;
-        explained(&mut connection, &table, retried).await
+        link.run_about(&table, async |connection| retry_finished(connection, &table, job, edit).await).await
     }
 
     /// Puts every finished job that `filter` means back into its queue, a thousand at a time. Answers how many. What was put
@@ -86,11 +87,14 @@ impl History {
     /// # Errors
     /// The database failed.
     pub async fn retry_all(&self, filter: &HistoryFilter) -> Result<Retried, QueueError> {
-        let mut connection = self.shared.acquire().await?;
+        let schema = &self.shared.schema;
+        let mut link = self.shared.acquire().await?;
         let mut sum = Retried::default();
         let mut after = None;
         loop {
-            let found = history::find(&mut *connection, &self.shared.schema, filter, after, STEP).await?;
+            let find =
+                async |connection: &mut PgConnection| history::find(connection, schema, filter, after, STEP).await;
+            let found = link.run(find).await?;
             let Some((last, _)) = found.last() else { return Ok(sum) };
             after = Some(*last);
             sum.left += found.len() as u64;
@@ -101,7 +105,10 @@ impl History {
                 let of_queue = found.iter().filter(|(_, of)| of == queue.as_str());
                 let ids: Vec<JobId> = of_queue.map(|(id, _)| *id).collect();
                 let table = self.shared.table(&queue);
-                match history::retry(&mut *connection, &table, &ids, &Edit::default()).await {
+                let retry = async |connection: &mut PgConnection| {
+                    history::retry(connection, &table, &ids, &Edit::default()).await
+                };
+                match link.run(retry).await {
                     Ok(back) => {
                         sum.retried += back.len() as u64;
                         sum.left -= back.len() as u64;
@@ -122,8 +129,9 @@ impl History {
     /// # Errors
     /// The database failed.
     pub async fn delete(&self, job: JobId) -> Result<bool, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
-        Ok(!history::delete(&mut *connection, &self.shared.schema, &[job]).await?.is_empty())
+        let schema = &self.shared.schema;
+        let deleted = self.shared.run(async |connection| history::delete(connection, schema, &[job]).await).await?;
+        Ok(!deleted.is_empty())
     }
 
     /// Forgets every finished job that `filter` means, a thousand at a time. Answers how many.
@@ -131,15 +139,19 @@ impl History {
     /// # Errors
     /// The database failed; what was forgotten before stays so.
     pub async fn delete_all(&self, filter: &HistoryFilter) -> Result<u64, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
+        let schema = &self.shared.schema;
+        let mut link = self.shared.acquire().await?;
         let mut sum = 0;
         let mut after = None;
         loop {
-            let found = history::find(&mut *connection, &self.shared.schema, filter, after, STEP).await?;
+            let find =
+                async |connection: &mut PgConnection| history::find(connection, schema, filter, after, STEP).await;
+            let found = link.run(find).await?;
             let Some((last, _)) = found.last() else { return Ok(sum) };
             after = Some(*last);
             let ids: Vec<JobId> = found.iter().map(|(id, _)| *id).collect();
-            sum += history::delete(&mut *connection, &self.shared.schema, &ids).await?.len() as u64;
+            let deleted = link.run(async |connection| history::delete(connection, schema, &ids).await).await?;
+            sum += deleted.len() as u64;
             if found.len() < STEP as usize {
                 return Ok(sum);
             }

@@ -12,6 +12,7 @@ mod bells;
 mod cache;
 mod connection;
 mod history;
+mod link;
 mod listener;
 pub mod logs;
 mod missing;

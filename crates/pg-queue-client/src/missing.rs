@@ -5,7 +5,8 @@ use pg_queue_core::{
     jobs::{LeaseError, PushError},
     queues,
 };
-use sqlx::PgConnection;
+
+use crate::link::Link;
 
 /// Errors that may say that a queue is missing.
 pub(crate) trait AboutQueue {
@@ -33,7 +34,7 @@ impl AboutQueue for LeaseError {
 /// Looks again when a statement about a queue has found no table, so that the error names the right cure. Not for the
 /// inside of a transaction: the missing table has aborted it.
 pub(crate) async fn explained<T, E: AboutQueue>(
-    connection: &mut PgConnection,
+    link: &mut Link,
     table: &QueueTable,
     result: Result<T, E>,
 ) -> Result<T, E> {
@@ -41,7 +42,7 @@ pub(crate) async fn explained<T, E: AboutQueue>(
     if let Err(error) = &mut result
         && let Some(missing @ QueueError::Missing(_)) = error.about_queue()
         && let Err(cause @ QueueError::Database(DatabaseError::NotMigrated { .. })) =
-            queues::exists(connection, table).await
+            link.run(async |connection| queues::exists(connection, table).await).await
     {
         *missing = cause;
     }

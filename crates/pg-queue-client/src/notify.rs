@@ -23,7 +23,7 @@ impl Notifier {
     /// # Errors
     /// The channel or the payload cannot be used, or the database failed.
     pub async fn notify(&self, channel: &str, payload: &str) -> Result<(), NotifyError> {
-        let mut connection = self.shared.acquire().await?;
-        topics::notify(&mut *connection, &self.shared.schema, channel, payload).await
+        let schema = &self.shared.schema;
+        self.shared.run(async |connection| topics::notify(connection, schema, channel, payload).await).await
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use pg_queue_core::{
-    EnqueueFuture, EnqueueManyFuture, Enqueuer, QueueError, QueueName,
+    EnqueueFuture, EnqueueManyFuture, Enqueuer, QueueName,
     jobs::{self, NewJob, PushError, PushOutcome},
     push_checked, push_many_checked,
 };
 use sqlx::PgConnection;
 
-use crate::{PgQueue, at_hand::Connection, batches, missing::explained, shared::Shared};
+use crate::{PgQueue, at_hand::Connection, batches, shared::Shared};
 
 /// A connection of the caller's together with the schema of a [`PgQueue`]. Made by [`PgQueue::on`].
 #[derive(Debug)]
@@ -90,9 +90,7 @@ pub(crate) async fn push(shared: &Arc<Shared>, queue: &QueueName, mut job: NewJo
 /// Enqueues a job that may have to wait for a transaction that holds its key: on a connection of its own.
 async fn push_alone(shared: &Shared, queue: &QueueName, job: &NewJob) -> Result<PushOutcome, PushError> {
     let table = shared.table(queue);
-    let mut connection = shared.acquire().await.map_err(QueueError::Database)?;
-    let pushed = jobs::push(&mut connection, &table, job).await;
-    explained(&mut connection, &table, pushed).await
+    shared.run_about(&table, async |connection| jobs::push(connection, &table, job).await).await
 }
 
 /// Enqueues many through the pool: all or none.
@@ -103,9 +101,11 @@ pub(crate) async fn push_many(
 ) -> Result<Vec<PushOutcome>, PushError> {
     shared.trace(&mut jobs);
     let table = shared.table(queue);
-    let mut connection = Connection::acquire(shared).await.map_err(QueueError::Database)?;
-    let pushed = jobs::push_many_and_commit(&mut connection, &table, &jobs, shared.commit).await;
-    let pushed = explained(&mut connection, &table, pushed).await?;
+    let mut connection = Connection::acquire(shared).await?;
+    let push = async |connection: &mut PgConnection| {
+        jobs::push_many_and_commit(connection, &table, &jobs, shared.commit).await
+    };
+    let pushed = connection.run_about(&table, push).await?;
     connection.put_back();
     shared.bells.ring(queue.as_str());
     Ok(pushed)

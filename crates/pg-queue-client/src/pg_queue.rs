@@ -133,13 +133,21 @@ impl PgQueue {
         self.shared.bells.hang(queue.as_str().to_owned(), bell);
     }
 
+    /// Whether it is known that notifications do not arrive in this process, because its listener goes through a
+    /// [`transaction_pooler`](PgQueueBuilder::transaction_pooler): what waits for one polls. It is found out when something first
+    /// listens.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.shared.hub.is_deaf()
+    }
+
     /// Brings the database up to date in this handle's schema. Two at once wait for each other.
     ///
     /// # Errors
     /// See [`MigrateError`].
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        let mut connection = self.shared.acquire().await?;
-        migrations::run(&mut connection, &self.shared.schema).await?;
+        let schema = &self.shared.schema;
+        self.shared.run(async |connection| migrations::run(connection, schema).await).await?;
         Ok(())
     }
 
@@ -148,8 +156,8 @@ impl PgQueue {
     /// # Errors
     /// Migrations are missing, or a newer library has applied a breaking one.
     pub async fn check(&self) -> Result<(), MigrateError> {
-        let mut connection = self.shared.acquire().await?;
-        migrations::status(&mut connection, &self.shared.schema).await?.check(&self.shared.schema)
+        let schema = &self.shared.schema;
+        self.shared.run(async |connection| migrations::status(connection, schema).await).await?.check(schema)
     }
 
     /// The pool that was given.
@@ -200,6 +208,7 @@ pub struct PgQueueBuilder {
     listener: Option<PgConnectOptions>,
     tracer: Option<Tracer>,
     commit: Commit,
+    pooled: bool,
 }
 
 impl PgQueueBuilder {
@@ -212,8 +221,37 @@ impl PgQueueBuilder {
         Ok(self)
     }
 
-    /// Where to open the listener connection. Default: like the pool's. Needed when the pool goes through a pooler that
-    /// hands out connections by transaction, on which LISTEN does not work.
+    /// The pool goes through a pooler that hands out server connections by transaction: PgBouncer with `pool_mode = transaction`,
+    /// and others like it. Then every statement of the library is sent in a transaction, without a name for what is prepared,
+    /// and without settings or locks of a session. Elsewhere that only costs round trips: four for a statement instead of one.
+    ///
+    /// PgBouncer has to be told `ignore_startup_parameters = extra_float_digits`, which every pool of sqlx sends. Give a
+    /// [`listener_url`](Self::listener_url) that goes past the pooler: through it nobody hears a notification. Without one,
+    /// workers find jobs by polling, once a second when there are none; cancels, pauses and changed schedules are heeded after the
+    /// next heartbeat; a request's caller looks for the reply twice a second; and [`create_listener`](PgQueue::create_listener) and
+    /// [`topics.subscribe`](crate::topics::Topics::subscribe) answer [`ListenError::Unheard`]. The log says so once.
+    ///
+    /// In a transaction of the application's own, enqueue by [`on`](PgQueue::on): what takes a bare connection
+    /// (`job.enqueue(&mut *tx)`) does not know of the pooler. And the application's own statements through such a pool are its own
+    /// affair: in sqlx, `.persistent(false)` inside of a transaction.
+    ///
+    /// ```no_run
+    /// # fn example(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mgr = pg_queue_client::PgQueue::builder()
+    ///     .transaction_pooler()
+    ///     .listener_url("postgres://app@db.internal:5432/app")?
+    ///     .build(pool);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn transaction_pooler(mut self) -> Self {
+        self.pooled = true;
+        self
+    }
+
+    /// Where to open the listener connection. Default: like the pool's. Needed when the pool goes through a
+    /// [`transaction_pooler`](Self::transaction_pooler), on which LISTEN does not work.
     ///
     /// # Errors
     /// The URL cannot be read. The error does not repeat it, since it may hold a password.
@@ -248,8 +286,9 @@ impl PgQueueBuilder {
     /// Wraps the pool. Sends nothing to the server.
     #[must_use]
     pub fn build(self, pool: PgPool) -> PgQueue {
-        let hub = Hub::new(Address::new(pool.clone(), self.listener, self.schema.clone()));
-        let shared = Arc::new(Shared::new(pool, self.schema, hub, self.tracer, self.commit));
+        let schema = if self.pooled { self.schema.pooled() } else { self.schema };
+        let hub = Hub::new(Address::new(pool.clone(), self.listener, schema.clone()));
+        let shared = Arc::new(Shared::new(pool, schema, hub, self.tracer, self.commit));
         PgQueue {
             queue: Queue::new(Arc::clone(&shared)),
             history: History::new(Arc::clone(&shared)),

@@ -9,7 +9,6 @@ use std::{
 };
 
 use pg_queue_core::DatabaseError;
-use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 use tokio::{
     runtime::{self, Handle},
     sync::{Notify, oneshot},
@@ -17,7 +16,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{alarm::Alarm, shared::Shared};
+use crate::{alarm::Alarm, link::Link, shared::Shared};
 
 /// How many messages one statement takes at most, and how many bytes.
 const MOST_MESSAGES: usize = 1000;
@@ -41,7 +40,7 @@ pub(crate) trait Destination: Debug + Clone + Eq + Hash + Send + Sync + 'static 
     /// Sends messages, all or none, and answers for each of them.
     fn send(
         &self,
-        connection: &mut PgConnection,
+        link: &mut Link,
         shared: &Shared,
         messages: &[Self::Message],
     ) -> impl Future<Output = Result<Vec<Self::Answer>, Self::Error>> + Send;
@@ -149,7 +148,7 @@ struct Sender<D: Destination> {
 
 impl<D: Destination> Sender<D> {
     async fn run(mut self) {
-        let mut kept: Option<PoolConnection<Postgres>> = None;
+        let mut kept: Option<Link> = None;
         let mut lingered = Alarm::new(LINGER);
         while self.in_charge {
             if !D::publisher(&self.shared).waits(&self.key) {

@@ -6,15 +6,17 @@ use pg_queue_core::{
     DatabaseError, QueueName, QueueTable, Schema, TraceContext,
     jobs::{Commit, NewJob},
 };
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use sqlx::{PgConnection, PgPool};
 
 use crate::{
     at_hand::AtHand,
     batches::Batches,
     bells::Bells,
     connection::Doctor,
+    link::Link,
     listener::Hub,
     logs::LogName,
+    missing::AboutQueue,
     publisher,
     topics::{Publisher, Switchboard},
 };
@@ -76,8 +78,25 @@ impl Shared {
         queue.table(&self.schema)
     }
 
-    pub(crate) async fn acquire(&self) -> Result<PoolConnection<Postgres>, DatabaseError> {
-        self.doctor.acquire(&self.pool, &self.schema).await
+    pub(crate) async fn acquire(&self) -> Result<Link, DatabaseError> {
+        Ok(Link::new(self.doctor.acquire(&self.pool, &self.schema).await?, self.schema.clone()))
+    }
+
+    /// Does `work` over a connection of the pool: see [`Link::run`].
+    pub(crate) async fn run<T, E: From<DatabaseError>>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.acquire().await?.run(work).await
+    }
+
+    /// The same about a queue: an error that it is missing names the right cure.
+    pub(crate) async fn run_about<T, E: From<DatabaseError> + AboutQueue>(
+        &self,
+        table: &QueueTable,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.acquire().await?.run_about(table, work).await
     }
 
     /// Whether another connection can be taken from the pool without anybody having to wait for one.

@@ -7,11 +7,10 @@ use std::{
 };
 
 use pg_queue_core::{QueueName, jobs::NewJob};
-use sqlx::{Postgres, pool::PoolConnection};
 use tokio::{runtime, sync::Notify, time::Instant};
 
 use super::{Answer, part::Part};
-use crate::at_hand::LIFE;
+use crate::{at_hand::LIFE, link::Link};
 
 /// How many jobs one statement takes at most, and how many bytes of payloads: what gains nothing by being longer only makes
 /// more callers wait for it.
@@ -61,7 +60,7 @@ struct Lane {
 /// A connection that was used a moment ago.
 #[derive(Debug)]
 struct Resting {
-    connection: PoolConnection<Postgres>,
+    connection: Link,
     since: Instant,
 }
 
@@ -77,7 +76,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) enum Next {
     /// To send what waits, over this connection if there is one.
-    Send(Option<PoolConnection<Postgres>>),
+    Send(Option<Link>),
     /// To wait until something arrives, and for no longer than a [`LOOK`].
     Rest,
     Leave,
@@ -145,7 +144,7 @@ impl Batches {
     }
 
     /// What the runner has to do next; `kept` is the connection that it keeps for that, as long as the pool has one to spare.
-    pub(super) fn next(&self, key: &Key, kept: Option<PoolConnection<Postgres>>, spare: bool) -> Next {
+    pub(super) fn next(&self, key: &Key, kept: Option<Link>, spare: bool) -> Next {
         let mut lanes = self.lanes();
         let Some(lane) = lanes.get_mut(key) else { return Next::Leave };
         if let Some(connection) = kept {
@@ -162,7 +161,7 @@ impl Batches {
     }
 
     /// The connection of a lane in which nobody waits, for a caller who uses it at once. Since when it has it, too.
-    pub(super) fn borrow(&self, key: &Key) -> Option<(PoolConnection<Postgres>, Instant)> {
+    pub(super) fn borrow(&self, key: &Key) -> Option<(Link, Instant)> {
         let mut lanes = self.lanes();
         let lane = lanes.get_mut(key).filter(|lane| lane.idle && lane.waiting.is_empty())?;
         let connection = lane.resting.take()?.connection;
@@ -172,7 +171,7 @@ impl Batches {
     }
 
     /// A caller is done with the connection that it had since then, and gives it back if it still serves.
-    pub(super) fn give_back(&self, key: &Key, since: Instant, connection: Option<PoolConnection<Postgres>>) {
+    pub(super) fn give_back(&self, key: &Key, since: Instant, connection: Option<Link>) {
         let mut lanes = self.lanes();
         let Some(lane) = lanes.get_mut(key).filter(|lane| lane.lent == Some(since)) else {
             drop(lanes);

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use pg_queue_core::jobs::{self, NewJob, PushError, PushOutcome};
-use sqlx::{Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     error::{Blame, blame},
     lanes::Key,
 };
-use crate::{missing::explained, shared::Shared};
+use crate::{link::Link, shared::Shared};
 
 /// The connection of a lane, for one statement.
 pub(super) struct Loan<'s> {
@@ -21,7 +21,7 @@ pub(super) struct Loan<'s> {
     key: &'s Key,
     since: Instant,
     runtime: Handle,
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<Link>,
     /// Whether the connection is good for the next one.
     answered: bool,
 }
@@ -41,8 +41,9 @@ impl<'s> Loan<'s> {
     pub(super) async fn push(mut self, job: &NewJob) -> Result<PushOutcome, PushError> {
         let table = self.shared.table(&self.key.queue);
         let connection = self.connection.as_mut().expect("it is there until the end");
-        let pushed = jobs::push_and_commit(connection, &table, job, self.shared.commit).await;
-        let pushed = explained(connection, &table, pushed).await;
+        let commit = self.shared.commit;
+        let push = async |connection: &mut PgConnection| jobs::push_and_commit(connection, &table, job, commit).await;
+        let pushed = connection.run_about(&table, push).await;
         if pushed.as_ref().is_err_and(|error| blame(error) == Blame::Connection) {
             connection.close_on_drop();
         } else {

@@ -10,7 +10,7 @@ use super::{
     Answer,
     error::{Blame, blame, repeated},
 };
-use crate::missing::explained;
+use crate::link::Link;
 
 /// When a batch is refused, it is halved again and again to find out which of it is refused. So many refusals in a row mean
 /// that all of it is.
@@ -39,17 +39,11 @@ impl Part {
 
     /// Enqueues the jobs and answers their callers, after the commit. What the server refuses for one job's sake is tried
     /// again without that one. When the connection is lost, nobody knows what was done, and nothing is tried again.
-    pub(super) async fn send(
-        self,
-        connection: &mut PgConnection,
-        table: &QueueTable,
-        commit: Commit,
-    ) -> Result<(), Lost> {
+    pub(super) async fn send(self, link: &mut Link, table: &QueueTable, commit: Commit) -> Result<(), Lost> {
         let mut parts = vec![self];
         let mut refusals = 0;
         while let Some(mut part) = parts.pop() {
-            let pushed = part.write(connection, table, commit).await;
-            let error = match explained(connection, table, pushed).await {
+            let error = match part.write(link, table, commit).await {
                 Ok(outcomes) => {
                     refusals = 0;
                     part.answer(outcomes);
@@ -78,17 +72,13 @@ impl Part {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        connection: &mut PgConnection,
-        table: &QueueTable,
-        commit: Commit,
-    ) -> Result<Vec<PushOutcome>, PushError> {
-        match &*self.jobs {
+    async fn write(&self, link: &mut Link, table: &QueueTable, commit: Commit) -> Result<Vec<PushOutcome>, PushError> {
+        let write = async |connection: &mut PgConnection| match &*self.jobs {
             // Not by arrays, which would take a tenth more of the server's time.
             [job] => Ok(vec![jobs::push_and_commit(connection, table, job, commit).await?]),
             jobs => jobs::push_many_and_commit(connection, table, jobs, commit).await,
-        }
+        };
+        link.run_about(table, write).await
     }
 
     fn answer(self, outcomes: Vec<PushOutcome>) {

@@ -3,14 +3,13 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use pg_queue_core::{QueueError, QueueTable};
-use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 use tokio::{sync::Notify, task::yield_now, time::Instant};
 
 use super::{
     lanes::{Key, LOOK, Next, STALLED},
     part::{Lost, Part, fail},
 };
-use crate::{alarm::Alarm, shared::Shared};
+use crate::{alarm::Alarm, link::Link, shared::Shared};
 
 /// Sends what waits in one lane until nothing does.
 pub(super) struct Runner {
@@ -40,7 +39,7 @@ impl Runner {
     }
 
     pub(super) async fn run(mut self) {
-        let mut kept: Option<PoolConnection<Postgres>> = None;
+        let mut kept: Option<Link> = None;
         while self.in_charge {
             let resting = match self.shared.batches.next(&self.key, kept.take(), self.shared.has_spare_connection()) {
                 Next::Send(resting) => resting,
@@ -91,7 +90,7 @@ impl Runner {
         }
     }
 
-    async fn send(&mut self, connection: &mut PgConnection, part: Part) -> Result<(), Lost> {
+    async fn send(&mut self, connection: &mut Link, part: Part) -> Result<(), Lost> {
         let (table, commit) = (self.table.clone(), self.shared.commit);
         let mut sending = pin!(part.send(connection, &table, commit));
         tokio::select! {

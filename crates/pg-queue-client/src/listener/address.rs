@@ -19,6 +19,11 @@ impl Address {
         Self { pool, own, schema }
     }
 
+    /// Whether it is that of a pooler that hands out server connections by transaction, as the application says of its pool.
+    pub(super) fn is_the_poolers(&self) -> bool {
+        self.own.is_none() && self.schema.is_pooled()
+    }
+
     /// Asked for at each attempt: an application whose password expires gives its pool a new one.
     pub(super) fn options(&self) -> PgConnectOptions {
         self.own.clone().unwrap_or_else(|| (*self.pool.connect_options()).clone())

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use pg_queue_core::topics::{InvalidChannel, server_channel};
@@ -64,11 +64,17 @@ pub(crate) struct Hub {
     address: Address,
     commands: Mutex<Option<mpsc::UnboundedSender<Command>>>,
     next_id: AtomicU64,
+    deaf: Arc<AtomicBool>,
 }
 
 impl Hub {
     pub(crate) fn new(address: Address) -> Self {
-        Self { address, commands: Mutex::default(), next_id: AtomicU64::new(0) }
+        Self { address, commands: Mutex::default(), next_id: AtomicU64::new(0), deaf: Arc::default() }
+    }
+
+    /// Whether it is known that notifications do not arrive.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
     }
 
     /// A listener, if there is a connection.
@@ -101,7 +107,7 @@ impl Hub {
             return commands.clone();
         }
         let (commands, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(supervisor::run(self.address.clone(), receiver));
+        tokio::spawn(supervisor::run(self.address.clone(), receiver, Arc::clone(&self.deaf)));
         *running = Some(commands.clone());
         commands
     }

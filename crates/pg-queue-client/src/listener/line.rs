@@ -9,11 +9,20 @@ use sqlx::{
 };
 use tokio::time::{error::Elapsed, timeout};
 
-use super::address::Address;
+use super::{address::Address, pooled::share};
 use crate::connection::{self, no_answer};
 
 /// How long the server may take to answer anything that is asked on this connection.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no connection that listens.
+#[derive(Debug)]
+pub(super) enum NotOpen {
+    /// It could not be opened.
+    Failed(DatabaseError),
+    /// It would go through a pooler that hands out server connections by transaction: notifications would not arrive.
+    Unheard,
+}
 
 /// What can go wrong on an open connection.
 #[derive(Debug, Clone)]
@@ -47,11 +56,23 @@ impl Line {
         address: &Address,
         channels: impl Iterator<Item = &str>,
         silent: &mut Option<Self>,
-    ) -> Result<Self, DatabaseError> {
-        let options = address.options();
+    ) -> Result<Self, NotOpen> {
         let schema = &address.schema;
+        if address.is_the_poolers() {
+            return Err(NotOpen::Unheard);
+        }
+        let options = address.options();
         // The pool below hides why it cannot connect; this tells it at once.
-        let first = connection::connect(&options, schema).await?;
+        let mut first = connection::connect(&options, schema).await?;
+        if schema.is_pooled() {
+            // That one is meant to go past the pooler. Whether it does is looked at before anything is left there.
+            let mut other = connection::connect(&options, schema).await?;
+            let shared = timeout(ANSWER_TIMEOUT, share(&mut first, &mut other, schema)).await;
+            connection::close(other).await;
+            if shared.unwrap_or_else(|_| Err(no_answer(ANSWER_TIMEOUT)))? {
+                return Err(NotOpen::Unheard);
+            }
+        }
         match silent.take() {
             Some(silent) => silent.bury(first).await,
             None => connection::close(first).await,
@@ -62,7 +83,7 @@ impl Line {
             .max_lifetime(None)
             .idle_timeout(None)
             .connect_lazy_with(options);
-        let failed = |error| DatabaseError::new(error, schema);
+        let failed = |error| NotOpen::Failed(DatabaseError::new(error, schema));
         let mut line =
             Self { listener: PgListener::connect_with(&pool).await.map_err(failed)?, schema: schema.clone() };
         // Reconnecting is the supervisor's business: only there is everybody told.
@@ -71,7 +92,7 @@ impl Line {
             Ok(listening) => listening.map_err(failed)?,
             Err(_) => {
                 *silent = Some(line);
-                return Err(no_answer(ANSWER_TIMEOUT));
+                return Err(no_answer(ANSWER_TIMEOUT).into());
             }
         }
         Ok(line)
@@ -90,7 +111,6 @@ impl Line {
 
     /// The next notification. Cancel safe: sqlx takes a message out of its buffer only when all of it is there.
     pub(super) async fn next(&mut self) -> Result<PgNotification, Fault> {
-        let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "the listener's connection was closed").into();
         match self.listener.try_recv().await {
             Ok(Some(notification)) => Ok(notification),
             Ok(None) => Err(lost(closed(), &self.schema)),
@@ -116,6 +136,16 @@ impl Line {
         let probing = self.listener.execute(include_str!("probe.sql"));
         answered(timeout(ANSWER_TIMEOUT, probing).await.map(|done| done.map(drop)), &self.schema)
     }
+}
+
+impl From<DatabaseError> for NotOpen {
+    fn from(error: DatabaseError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn closed() -> sqlx::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the listener's connection was closed").into()
 }
 
 fn lost(error: sqlx::Error, schema: &Schema) -> Fault {

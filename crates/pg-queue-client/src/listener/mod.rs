@@ -4,6 +4,7 @@ mod address;
 mod connected;
 mod hub;
 mod line;
+mod pooled;
 mod registry;
 mod supervisor;
 
@@ -158,6 +159,13 @@ pub enum ListenError {
     /// The server does not let this connection listen, as on a standby.
     #[error("the server refuses to listen: {0}")]
     Refused(#[source] Arc<DatabaseError>),
+    /// The connection goes through a pooler that hands out server connections by transaction: the server notifies, and nobody
+    /// hears it.
+    #[error(
+        "notifications do not arrive: the listener's connection goes through a pooler by transaction; give the builder a \
+         `listener_url` that goes past it"
+    )]
+    Unheard,
     /// The runtime that drives the connection has ended.
     #[error("the listener's connection has ended with the runtime that drove it")]
     Closed,

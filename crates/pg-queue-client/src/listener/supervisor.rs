@@ -1,6 +1,12 @@
 //! Keeping the one listener connection alive.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use pg_queue_core::{Backoff, DatabaseError};
 use tokio::{
@@ -13,7 +19,7 @@ use super::{
     address::Address,
     connected::{Connected, End},
     hub::Command,
-    line::{Fault, Line},
+    line::{Fault, Line, NotOpen},
     registry::Registry,
 };
 
@@ -24,13 +30,33 @@ const RECONNECT: Backoff = Backoff::Exponential { base: Duration::from_millis(10
 /// by attempts without a pause.
 const STABLE: Duration = Duration::from_secs(1);
 
+/// How long nothing is tried after notifications have not arrived. Somebody has to change an address or a pooler before they do.
+const UNHEARD: Duration = Duration::from_secs(300);
+
+/// Why there is no connection.
+enum Why {
+    Error(Arc<DatabaseError>),
+    /// A pooler swallows what is sent to listeners.
+    Unheard,
+}
+
+impl Why {
+    fn refusal(&self) -> ListenError {
+        match self {
+            Self::Error(error) => ListenError::NotConnected(Arc::clone(error)),
+            Self::Unheard => ListenError::Unheard,
+        }
+    }
+}
+
 /// Serves the listeners of a process until the last of them and the last handle are gone.
 ///
 /// Three states: nobody listens and there is no connection; connected; and waiting to try again. Commands are served in
-/// all of them, so that nobody hangs while the server is away.
-pub(super) async fn run(address: Address, mut commands: mpsc::UnboundedReceiver<Command>) {
+/// all of them, so that nobody hangs while the server is away. `deaf` tells others that notifications do not arrive.
+pub(super) async fn run(address: Address, mut commands: mpsc::UnboundedReceiver<Command>, deaf: Arc<AtomicBool>) {
     let mut registry = Registry::default();
     let mut silent = None;
+    let mut unheard_until: Option<Instant> = None;
     let mut failures: u16 = 0;
     loop {
         let mut first = None;
@@ -43,8 +69,14 @@ pub(super) async fn run(address: Address, mut commands: mpsc::UnboundedReceiver<
                 None => return,
             }
         }
-        let error = match Line::open(&address, registry.channels(), &mut silent).await {
+        let line = if unheard_until.is_some_and(|until| until > Instant::now()) {
+            Err(NotOpen::Unheard)
+        } else {
+            Line::open(&address, registry.channels(), &mut silent).await
+        };
+        let why = match line {
             Ok(line) => {
+                deaf.store(false, Relaxed);
                 let opened = Instant::now();
                 if first.is_none() {
                     tracing::info!("listener connected again");
@@ -60,24 +92,49 @@ pub(super) async fn run(address: Address, mut commands: mpsc::UnboundedReceiver<
                             silent = Some(connected.into_line());
                         }
                         failures = u16::from(opened.elapsed() < STABLE);
-                        error
+                        Why::Error(error)
                     }
                 }
             }
-            Err(error) => {
-                failures = failures.saturating_add(1);
-                let error = Arc::new(error);
+            Err(why) => {
+                let why = match why {
+                    NotOpen::Failed(error) => {
+                        failures = failures.saturating_add(1);
+                        Why::Error(Arc::new(error))
+                    }
+                    NotOpen::Unheard => {
+                        if unheard_until.is_none_or(|until| until <= Instant::now()) {
+                            unheard_until = Some(Instant::now() + UNHEARD);
+                        }
+                        if !deaf.swap(true, Relaxed) {
+                            tracing::warn!(
+                                "notifications do not arrive: the listener goes through a pooler that hands out connections by \
+                                 transaction. Jobs and replies are found by polling; give the builder a `listener_url` that \
+                                 goes past the pooler"
+                            );
+                        }
+                        Why::Unheard
+                    }
+                };
                 if let Some(command) = first {
-                    refuse(command, &mut registry, &error);
+                    refuse(command, &mut registry, &why);
                 }
-                error
+                why
             }
         };
         if registry.is_empty() {
             continue;
         }
-        tracing::warn!(%error, failures, "listener has no connection");
-        if failures > 0 && !pause(RECONNECT.jittered(failures), &mut commands, &mut registry, &error).await {
+        let rest = match &why {
+            Why::Error(error) => {
+                tracing::warn!(%error, failures, "listener has no connection");
+                (failures > 0).then(|| RECONNECT.jittered(failures))
+            }
+            Why::Unheard => unheard_until.map(|until| until.saturating_duration_since(Instant::now())),
+        };
+        if let Some(rest) = rest
+            && !pause(rest, &mut commands, &mut registry, &why).await
+        {
             return;
         }
     }
@@ -88,7 +145,7 @@ async fn pause(
     length: Duration,
     commands: &mut mpsc::UnboundedReceiver<Command>,
     registry: &mut Registry,
-    error: &Arc<DatabaseError>,
+    why: &Why,
 ) -> bool {
     let over = sleep(length);
     tokio::pin!(over);
@@ -97,7 +154,7 @@ async fn pause(
         tokio::select! {
             () = &mut over => break,
             command = commands.recv() => match command {
-                Some(command) => refuse(command, registry, error),
+                Some(command) => refuse(command, registry, why),
                 None => return false,
             },
         }
@@ -106,8 +163,7 @@ async fn pause(
 }
 
 /// What is asked while there is no connection. Wishes are entered only from those who can wait for it.
-fn refuse(command: Command, registry: &mut Registry, error: &Arc<DatabaseError>) {
-    let refusal = || Err(ListenError::NotConnected(Arc::clone(error)));
+fn refuse(command: Command, registry: &mut Registry, why: &Why) {
     match command {
         Command::Attach { id, subscriber, channels, answer: None } => {
             registry.attach(id, subscriber);
@@ -115,7 +171,9 @@ fn refuse(command: Command, registry: &mut Registry, error: &Arc<DatabaseError>)
                 registry.listen(id, channel);
             }
         }
-        Command::Attach { answer: Some(answer), .. } | Command::Listen { answer, .. } => drop(answer.send(refusal())),
+        Command::Attach { answer: Some(answer), .. } | Command::Listen { answer, .. } => {
+            drop(answer.send(Err(why.refusal())));
+        }
         Command::Unlisten { id, channel, answer } => {
             match channel {
                 Some(channel) => drop(registry.unlisten(id, &channel)),

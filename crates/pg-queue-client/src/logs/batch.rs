@@ -10,7 +10,7 @@ use std::{
 use pg_queue_core::{
     DecodeError, from_json,
     logs::{
-        self as statements, BatchId, FailedMessage, GroupError, GroupName, LogError, LogTable, LoggedMessage, Position,
+        self as statements, BatchId, FailedMessage, GroupError, GroupName, LogTable, LoggedMessage, Position,
     },
 };
 use serde::de::DeserializeOwned;
@@ -117,8 +117,8 @@ impl<M> Batch<M> {
     /// The batch is lost, because the connection to the database was lost for longer than the lease, or the group was moved: then
     /// nothing of it is acknowledged. Or the database failed: then nobody knows.
     pub async fn acknowledge(self) -> Result<(), GroupError> {
-        let mut connection = self.member.shared.acquire().await.map_err(LogError::from)?;
-        self.acknowledge_on(&mut connection).await
+        let shared = Arc::clone(&self.member.shared);
+        shared.run(async |connection| self.acknowledge_on(connection).await).await
     }
 
     /// The batch is done with the transaction of this connection: with what that writes, each message has its effect exactly once.
@@ -148,11 +148,10 @@ impl Keeper {
             let Member { shared, table, group, lease } = &*member;
             loop {
                 sleep(*lease / 3).await;
-                let extended = async {
-                    let mut connection = shared.acquire().await.map_err(LogError::from)?;
-                    statements::extend(&mut *connection, table, group, id, *lease).await
-                };
-                match extended.await {
+                let extend = shared.run(async |connection| {
+                    statements::extend(connection, table, group, id, *lease).await
+                });
+                match extend.await {
                     Ok(()) => {}
                     // Whoever acknowledges it is told.
                     Err(GroupError::Lost) => return,

@@ -6,12 +6,13 @@ use pg_queue_core::logs::{
     self as statements, BatchId, GroupError, GroupName, GroupSettings, InvalidGroupName, LogError, LogName, Start,
 };
 use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
 
 use super::{
     batch::{Batch, Member},
     waiting::Waiting,
 };
-use crate::shared::Shared;
+use crate::{at_hand, shared::Shared};
 
 /// How long a batch is its member's, unless told otherwise, without a sign of life.
 const LEASE: Duration = Duration::from_secs(30);
@@ -40,9 +41,7 @@ impl<M: DeserializeOwned> GroupBuilder<M> {
     pub async fn open(self) -> Result<Group<M>, OpenError> {
         let Self { shared, log, group, start, settings, lease, .. } = self;
         let (table, group) = (log.table(&shared.schema), GroupName::new(group)?);
-        let mut connection = shared.acquire().await.map_err(|error| GroupError::from(LogError::from(error)))?;
-        statements::open(&mut connection, &table, &group, start, settings).await?;
-        drop(connection);
+        shared.run(async |connection| statements::open(connection, &table, &group, start, settings).await).await?;
         let waiting = Waiting::new(&shared, &log);
         let member = Arc::new(Member { shared, table, group, lease: lease.max(SHORTEST_LEASE) });
         Ok(Group { member, waiting, messages: PhantomData })
@@ -113,8 +112,11 @@ impl<M: DeserializeOwned> Group<M> {
     pub async fn try_receive(&mut self, most: u32) -> Result<Option<Batch<M>>, GroupError> {
         let Member { shared, table, group, lease } = &*self.member;
         let id = BatchId::random();
-        let mut connection = crate::at_hand::Connection::acquire(shared).await.map_err(LogError::from)?;
-        let messages = statements::receive(&mut *connection, table, group, most, *lease, id).await?;
+        let mut connection = at_hand::Connection::acquire(shared).await.map_err(LogError::from)?;
+        let receive = async |connection: &mut PgConnection| {
+            statements::receive(connection, table, group, most, *lease, id).await
+        };
+        let messages = connection.run(receive).await?;
         connection.put_back();
         Ok((!messages.is_empty()).then(|| Batch::new(Arc::clone(&self.member), id, messages)))
     }

@@ -66,8 +66,8 @@ impl Logs {
     /// # Errors
     /// A table of that name exists and is not ours, a retention of nothing, or the database failed.
     pub async fn create(&self, log: &LogName, retention: Retention) -> Result<(), LogDdlError> {
-        let mut connection = self.shared.acquire().await?;
-        statements::create(&mut *connection, &log.table(&self.shared.schema), retention).await
+        let table = log.table(&self.shared.schema);
+        self.shared.run(async |connection| statements::create(connection, &table, retention).await).await
     }
 
     /// Drops a log with its messages, its groups and what they have parked. Answers whether there was one.
@@ -75,8 +75,8 @@ impl Logs {
     /// # Errors
     /// A transaction has it open for longer than 5 s, or the database failed.
     pub async fn drop(&self, log: &LogName) -> Result<bool, LogDdlError> {
-        let mut connection = self.shared.acquire().await?;
-        statements::drop(&mut *connection, &log.table(&self.shared.schema)).await
+        let table = log.table(&self.shared.schema);
+        self.shared.run(async |connection| statements::drop(connection, &table).await).await
     }
 
     /// All logs, by name, and what they take on the disk.
@@ -84,8 +84,8 @@ impl Logs {
     /// # Errors
     /// The database failed.
     pub async fn list(&self) -> Result<Vec<LogStatus>, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
-        statements::list(&mut *connection, &self.shared.schema).await
+        let schema = &self.shared.schema;
+        self.shared.run(async |connection| statements::list(connection, schema).await).await
     }
 
     /// Drops what a log need not keep any more. Any worker's maintenance does so every minute; this is for applications without
@@ -94,8 +94,8 @@ impl Logs {
     /// # Errors
     /// The database failed.
     pub async fn rotate(&self, log: &LogName) -> Result<u32, LogError> {
-        let mut connection = self.shared.acquire().await?;
-        statements::rotate(&mut *connection, &log.table(&self.shared.schema)).await
+        let table = log.table(&self.shared.schema);
+        self.shared.run(async |connection| statements::rotate(connection, &table).await).await
     }
 
     /// Publishes a message. When this returns, it is on the disk. Calls that come together share statements.
@@ -127,8 +127,9 @@ impl Logs {
         M: Serialize + Sync,
     {
         let messages = messages.iter().map(LogMessage::new).collect::<Result<Vec<_>, _>>()?;
-        let mut connection = self.shared.acquire().await.map_err(LogError::from)?;
-        let published = statements::publish(&mut *connection, &log.table(&self.shared.schema), &messages).await?;
+        let table = log.table(&self.shared.schema);
+        let published =
+            self.shared.run(async |connection| statements::publish(connection, &table, &messages).await).await?;
         self.shared.bells.ring(&log.wake_key());
         Ok(published)
     }
@@ -160,8 +161,8 @@ impl Logs {
     /// # Errors
     /// The database failed.
     pub async fn groups(&self, log: &LogName) -> Result<Vec<GroupStatus>, LogError> {
-        let mut connection = self.shared.acquire().await?;
-        statements::groups(&mut *connection, &log.table(&self.shared.schema)).await
+        let table = log.table(&self.shared.schema);
+        self.shared.run(async |connection| statements::groups(connection, &table).await).await
     }
 
     /// Moves a group, to read again or to leave out. What its members have in hand is theirs no more, and what was to be tried again
@@ -170,8 +171,8 @@ impl Logs {
     /// # Errors
     /// The group is missing, or the database failed.
     pub async fn seek(&self, log: &LogName, group: &GroupName, to: Start) -> Result<(), GroupError> {
-        let mut connection = self.shared.acquire().await.map_err(LogError::from)?;
-        statements::seek(&mut *connection, &log.table(&self.shared.schema), group, to).await?;
+        let table = log.table(&self.shared.schema);
+        self.shared.run(async |connection| statements::seek(connection, &table, group, to).await).await?;
         self.shared.bells.ring(&log.wake_key());
         Ok(())
     }
@@ -181,8 +182,8 @@ impl Logs {
     /// # Errors
     /// The database failed.
     pub async fn drop_group(&self, log: &LogName, group: &GroupName) -> Result<bool, LogError> {
-        let mut connection = self.shared.acquire().await?;
-        statements::drop_group(&mut *connection, &log.table(&self.shared.schema), group).await
+        let table = log.table(&self.shared.schema);
+        self.shared.run(async |connection| statements::drop_group(connection, &table, group).await).await
     }
 
     /// Up to `most` messages that the group has parked, because they failed too often; after this one, for the next page.
@@ -196,8 +197,8 @@ impl Logs {
         after: Option<Position>,
         most: u32,
     ) -> Result<Vec<ParkedMessage>, LogError> {
-        let mut connection = self.shared.acquire().await?;
-        statements::parked(&mut *connection, &log.table(&self.shared.schema), group, after, most).await
+        let table = log.table(&self.shared.schema);
+        self.shared.run(async |connection| statements::parked(connection, &table, group, after, most).await).await
     }
 
     /// Lets the group try these parked messages again, as if for the first time; all of them with `None`. Answers how many.
@@ -210,9 +211,11 @@ impl Logs {
         group: &GroupName,
         positions: Option<&[Position]>,
     ) -> Result<u64, LogError> {
-        let mut connection = self.shared.acquire().await?;
         let table = log.table(&self.shared.schema);
-        let retried = statements::retry_parked(&mut *connection, &table, group, positions).await?;
+        let retry = self.shared.run(async |connection| {
+            statements::retry_parked(connection, &table, group, positions).await
+        });
+        let retried = retry.await?;
         self.shared.bells.ring(&log.wake_key());
         Ok(retried)
     }
@@ -227,8 +230,10 @@ impl Logs {
         group: &GroupName,
         positions: Option<&[Position]>,
     ) -> Result<u64, LogError> {
-        let mut connection = self.shared.acquire().await?;
         let table = log.table(&self.shared.schema);
-        statements::discard_parked(&mut *connection, &table, group, positions).await
+        let discard = self.shared.run(async |connection| {
+            statements::discard_parked(connection, &table, group, positions).await
+        });
+        discard.await
     }
 }

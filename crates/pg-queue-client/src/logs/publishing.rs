@@ -4,10 +4,10 @@ use pg_queue_core::{
     DatabaseError,
     logs::{self as statements, LogError, LogMessage, LogName, LogPublishError, Position},
 };
-use sqlx::PgConnection;
 
 use crate::{
     batches::repeated_database,
+    link::Link,
     publisher::{Destination, Publisher},
     shared::Shared,
 };
@@ -27,11 +27,12 @@ impl Destination for LogName {
 
     async fn send(
         &self,
-        connection: &mut PgConnection,
+        link: &mut Link,
         shared: &Shared,
         messages: &[LogMessage],
     ) -> Result<Vec<Position>, LogPublishError> {
-        let sent = statements::publish(connection, &self.table(&shared.schema), messages).await?;
+        let table = self.table(&shared.schema);
+        let sent = link.run(async |connection| statements::publish(connection, &table, messages).await).await?;
         shared.bells.ring(&self.wake_key());
         Ok(sent)
     }

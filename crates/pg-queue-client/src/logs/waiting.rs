@@ -58,10 +58,8 @@ impl Waiting {
         if self.wish.take().is_none() {
             return;
         }
-        let unwished = async {
-            let mut connection = member.shared.acquire().await?;
-            workers::unwait(&mut *connection, &member.shared.schema, self.id).await
-        };
+        let schema = &member.shared.schema;
+        let unwished = member.shared.run(async |connection| workers::unwait(connection, schema, self.id).await);
         if let Err(error) = unwished.await {
             // It runs out by itself.
             tracing::debug!(%error, log = %member.table.log(), "the wish to be woken was not taken back");
@@ -102,10 +100,10 @@ impl Waiting {
         }
         let now = Instant::now();
         let key = member.table.log().wake_key();
-        let wished = async {
-            let mut connection = member.shared.acquire().await?;
-            workers::wait_for(&mut *connection, &member.shared.schema, &[&key], self.id, WISH).await
-        };
+        let schema = &member.shared.schema;
+        let wished = member
+            .shared
+            .run(async |connection| workers::wait_for(connection, schema, &[&key], self.id, WISH).await);
         match wished.await {
             Ok(()) => Some(now + WISH / 2),
             Err(error) => {
@@ -116,10 +114,8 @@ impl Waiting {
     }
 
     async fn next_due(&self, member: &Member) -> Option<Duration> {
-        let due = async {
-            let mut connection = member.shared.acquire().await.map_err(statements::LogError::from)?;
-            statements::next_due(&mut *connection, &member.table, &member.group).await
-        };
+        let (table, group) = (&member.table, &member.group);
+        let due = member.shared.run(async |connection| statements::next_due(connection, table, group).await);
         // An error here is met again by the next look, which reports it.
         due.await.ok().flatten()
     }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use pg_queue_core::{
-    Backoff, DatabaseError, LeaseLost, LeasedJobId, QueueError, QueueName, QueueTable,
+    BEGIN, Backoff, DatabaseError, LeaseLost, LeasedJobId, QueueError, QueueName, QueueTable,
     jobs::{self, Acknowledged, EndedAttempt, Ending, Kept, LeaseError},
     queues,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::Queue;
 use crate::{at_hand::Connection, missing::explained};
@@ -22,10 +22,9 @@ impl Queue {
     /// The lease is lost; nothing was changed. Or the database failed.
     pub async fn complete(&self, queue: &QueueName, job: LeasedJobId) -> Result<(), LeaseError> {
         let table = self.shared.table(queue);
-        let mut connection = Connection::acquire(&self.shared).await.map_err(QueueError::Database)?;
-        let completed = jobs::complete_one(&mut *connection, &table, job, None).await;
-        explained(&mut connection, &table, completed).await?;
-        connection.put_back();
+        let mut link = Connection::acquire(&self.shared).await?;
+        link.run_about(&table, async |connection| jobs::complete_one(connection, &table, job, None).await).await?;
+        link.put_back();
         Ok(())
     }
 
@@ -35,33 +34,36 @@ impl Queue {
     /// The queue is missing or the database failed.
     pub async fn complete_many(&self, queue: &QueueName, jobs: &[LeasedJobId]) -> Result<Vec<LeaseLost>, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = Connection::acquire(&self.shared).await?;
+        let schema = &self.shared.schema;
+        let mut link = Connection::acquire(&self.shared).await?;
+        let in_place = async |connection: &mut PgConnection| jobs::complete_at(connection, &table, jobs, true).await;
         // Nearly all queues keep nothing of their jobs, and nearly all jobs are where they were claimed.
-        let done = match jobs::complete_at(&mut *connection, &table, jobs, true).await {
+        let done = match link.run(in_place).await {
             // Undone: somebody has locked one of them at the last moment. The way that skips it is still open.
             Err(QueueError::Database(error)) if is_about_locks(&error) => Acknowledged::default(),
-            done => explained(&mut connection, &table, done).await?,
+            done => explained(&mut link, &table, done).await?,
         };
         let mut missed: Vec<LeasedJobId> = jobs.iter().copied().filter(|job| !done.contains(*job)).collect();
         if missed.is_empty() {
-            connection.put_back();
+            link.put_back();
             return Ok(Vec::new());
         }
-        let settings = queues::settings(&mut *connection, &self.shared.schema, std::slice::from_ref(queue)).await?;
+        let of_queue = std::slice::from_ref(queue);
+        let settings = link.run(async |connection| queues::settings(connection, schema, of_queue).await).await?;
         let keep = settings.first().and_then(|(_, settings)| settings.keep_completed);
-        let done = complete(&mut connection, &table, &missed, keep).await?;
+        let done = link.run(async |connection| complete(connection, &table, &missed, keep).await).await?;
         missed.retain(|job| !done.contains(*job));
         if missed.is_empty() {
-            connection.put_back();
+            link.put_back();
             return Ok(Vec::new());
         }
-        let failed = |error| QueueError::Database(DatabaseError::new(error, &self.shared.schema));
         // Lost, or locked by another transaction at that moment: wait for it and try those again.
-        let mut waiting = connection.begin().await.map_err(failed)?;
-        jobs::lock(&mut waiting, &table, &missed).await?;
-        let done = complete(&mut waiting, &table, &missed, keep).await?;
-        waiting.commit().await.map_err(failed)?;
-        connection.put_back();
+        let wait = async |connection: &mut PgConnection| {
+            jobs::lock(connection, &table, &missed).await?;
+            complete(connection, &table, &missed, keep).await
+        };
+        let done = link.transaction(BEGIN, wait).await?;
+        link.put_back();
         missed.retain(|job| !done.contains(*job));
         Ok(missed.into_iter().map(LeaseLost).collect())
     }
@@ -109,20 +111,20 @@ impl Queue {
             })
             .collect();
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let ended = jobs::end(&mut *connection, &table, &attempts).await;
-        let ended = explained(&mut connection, &table, ended).await?;
+        let mut link = self.shared.acquire().await?;
+        let end = async |connection: &mut PgConnection| jobs::end(connection, &table, &attempts).await;
+        let ended = link.run_about(&table, end).await?;
         let missed = missed(attempts, &ended);
         if missed.is_empty() {
             return Ok(Vec::new());
         }
         let ids: Vec<LeasedJobId> = missed.iter().map(|attempt| attempt.id).collect();
-        let failed = |error| QueueError::Database(DatabaseError::new(error, &self.shared.schema));
         // Lost, or locked by another transaction at that moment: wait for it and try those again.
-        let mut waiting = connection.begin().await.map_err(failed)?;
-        jobs::lock(&mut waiting, &table, &ids).await?;
-        let ended = jobs::end(&mut *waiting, &table, &missed).await?;
-        waiting.commit().await.map_err(failed)?;
+        let wait = async |connection: &mut PgConnection| {
+            jobs::lock(connection, &table, &ids).await?;
+            jobs::end(connection, &table, &missed).await
+        };
+        let ended = link.transaction(BEGIN, wait).await?;
         Ok(ids.into_iter().filter(|id| !ended.contains(*id)).map(LeaseLost).collect())
     }
 
@@ -132,9 +134,7 @@ impl Queue {
     /// The lease is lost. Or the database failed.
     pub async fn extend(&self, queue: &QueueName, job: LeasedJobId, lease: Duration) -> Result<(), LeaseError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        let extended = jobs::extend(&mut *connection, &table, job, lease).await;
-        explained(&mut connection, &table, extended).await
+        self.shared.run_about(&table, async |connection| jobs::extend(connection, &table, job, lease).await).await
     }
 }
 

@@ -20,7 +20,7 @@ pub use self::{
     pop::{PopError, PoppedJob, UndecodableJob},
     settings::SettingError,
 };
-use crate::{missing::explained, on, shared::Shared};
+use crate::{on, shared::Shared};
 
 /// How long a popped job belongs to its consumer, unless told otherwise: 5 minutes.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(300);
@@ -45,8 +45,7 @@ impl Queue {
     /// # Errors
     /// A table of that name exists and is not ours, the migrations are missing, or a lock was not free in time.
     pub async fn create(&self, queue: &QueueName) -> Result<(), QueueDdlError> {
-        let mut connection = self.shared.acquire().await?;
-        queues::create(&mut *connection, &self.shared.table(queue)).await
+        self.shared.run(async |connection| queues::create(connection, &self.shared.table(queue)).await).await
     }
 
     /// Drops the queue; with `force` even when it still has jobs, which are lost then. Answers whether there was one.
@@ -54,8 +53,7 @@ impl Queue {
     /// # Errors
     /// It has unfinished jobs and `force` is not set, or a lock was not free in time.
     pub async fn drop(&self, queue: &QueueName, force: bool) -> Result<bool, QueueDdlError> {
-        let mut connection = self.shared.acquire().await?;
-        queues::drop(&mut *connection, &self.shared.table(queue), force).await
+        self.shared.run(async |connection| queues::drop(connection, &self.shared.table(queue), force).await).await
     }
 
     /// All queues, by name.
@@ -63,8 +61,8 @@ impl Queue {
     /// # Errors
     /// The migrations are missing or the database failed.
     pub async fn list(&self) -> Result<Vec<QueueName>, QueueError> {
-        let mut connection = self.shared.acquire().await?;
-        Ok(queues::list(&mut *connection, &self.shared.schema).await?)
+        let schema = &self.shared.schema;
+        Ok(self.shared.run(async |connection| queues::list(connection, schema).await).await?)
     }
 
     /// Enqueues any payload that serializes, as a job of the kind `raw`.
@@ -125,8 +123,6 @@ impl Queue {
     /// The queue is missing or the database failed.
     pub async fn pending_count(&self, queue: &QueueName) -> Result<u64, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let counted = jobs::pending_count(&mut *connection, &table).await;
-        explained(&mut connection, &table, counted).await
+        self.shared.run_about(&table, async |connection| jobs::pending_count(connection, &table).await).await
     }
 }

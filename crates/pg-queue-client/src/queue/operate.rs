@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use pg_queue_core::{
-    DatabaseError, JobFilter, JobId, QueueError, QueueName, QueueTable,
+    BEGIN, JobFilter, JobId, QueueError, QueueName, QueueTable,
     history::{self, Edit, FinishedState},
     jobs::{self, QueueStats, StoredJob},
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::Queue;
-use crate::missing::explained;
+use crate::link::Link;
 
 /// How many jobs one step takes: short enough that nobody waits for its locks, long enough that its commit costs nothing.
 const STEP: u32 = 1000;
@@ -64,9 +64,7 @@ impl Queue {
     /// The queue is missing or the database failed.
     pub async fn get(&self, queue: &QueueName, job: JobId) -> Result<Option<StoredJob>, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let got = jobs::get(&mut *connection, &table, job).await;
-        explained(&mut connection, &table, got).await
+        self.shared.run_about(&table, async |connection| jobs::get(connection, &table, job).await).await
     }
 
     /// The unfinished jobs that `filter` means, by id, up to `limit`; the next page comes with the last one's id as `after`.
@@ -81,9 +79,9 @@ impl Queue {
         limit: u32,
     ) -> Result<Vec<StoredJob>, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let listed = jobs::list(&mut *connection, &table, filter, after, limit).await;
-        explained(&mut connection, &table, listed).await
+        self.shared
+            .run_about(&table, async |connection| jobs::list(connection, &table, filter, after, limit).await)
+            .await
     }
 
     /// How many jobs the queue has in each state. Looks at each of them: about a second for ten million.
@@ -92,9 +90,7 @@ impl Queue {
     /// The queue is missing or the database failed.
     pub async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let counted = jobs::stats(&mut *connection, &table).await;
-        explained(&mut connection, &table, counted).await
+        self.shared.run_about(&table, async |connection| jobs::stats(connection, &table).await).await
     }
 
     /// Cancels a job: one that waits at once, one that runs as soon as its handler has ended. Waits for a transaction that has
@@ -104,13 +100,13 @@ impl Queue {
     /// The queue is missing or the database failed.
     pub async fn cancel(&self, queue: &QueueName, job: JobId) -> Result<CancelOutcome, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let cancelled = jobs::cancel(&mut *connection, &table, &[job], None).await;
-        match explained(&mut connection, &table, cancelled).await?.first() {
+        let mut link = self.shared.acquire().await?;
+        let cancel = async |connection: &mut PgConnection| jobs::cancel(connection, &table, &[job], None).await;
+        match link.run_about(&table, cancel).await?.first() {
             Some(job) if job.running => Ok(CancelOutcome::Cancelling),
             Some(_) => Ok(CancelOutcome::Cancelled),
             None => {
-                let past = history::get(&mut *connection, table.schema(), job).await?;
+                let past = link.run(async |connection| history::get(connection, table.schema(), job).await).await?;
                 Ok(past.map_or(CancelOutcome::NotFound, |past| CancelOutcome::Finished(past.state)))
             }
         }
@@ -123,19 +119,22 @@ impl Queue {
     /// The queue is missing or the database failed.
     pub async fn cancel_all(&self, queue: &QueueName, filter: &JobFilter) -> Result<Cancelled, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
+        let mut link = self.shared.acquire().await?;
         let mut sum = Cancelled::default();
         let mut steps = Steps::default();
-        let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
-        while let Some(step) = steps.next(&mut connection, &table, filter).await? {
-            let mut transaction = connection.begin().await.map_err(failed)?;
-            let free = jobs::lock_free(&mut transaction, &table, &step).await?;
-            let mut done = jobs::cancel(&mut *transaction, &table, &free, None).await?;
-            transaction.commit().await.map_err(failed)?;
+        while let Some(step) = steps.next(&mut link, &table, filter).await? {
+            let cancel_free = async |connection: &mut PgConnection| {
+                let free = jobs::lock_free(connection, &table, &step).await?;
+                let done = jobs::cancel(connection, &table, &free, None).await?;
+                Ok::<_, QueueError>((free, done))
+            };
+            let (free, mut done) = link.transaction(BEGIN, cancel_free).await?;
             // Whoever waits holds nothing: neither the others for as long, nor what somebody else needs to go on.
             let free: HashSet<JobId> = free.into_iter().collect();
             for locked in step.iter().filter(|job| !free.contains(job)) {
-                done.extend(jobs::cancel(&mut *connection, &table, &[*locked], None).await?);
+                let cancel =
+                    async |connection: &mut PgConnection| jobs::cancel(connection, &table, &[*locked], None).await;
+                done.extend(link.run(cancel).await?);
             }
             for job in done {
                 *(if job.running { &mut sum.cancelling } else { &mut sum.cancelled }) += 1;
@@ -150,15 +149,16 @@ impl Queue {
     /// The queue is missing or the database failed.
     pub async fn retry(&self, queue: &QueueName, job: JobId) -> Result<RetryOutcome, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let hastened = jobs::hasten_one(&mut *connection, &table, job).await;
-        if explained(&mut connection, &table, hastened).await? {
-            return Ok(RetryOutcome::Hastened);
-        }
-        if jobs::get(&mut *connection, &table, job).await?.is_some() {
-            return Ok(RetryOutcome::Running);
-        }
-        retry_finished(&mut connection, &table, job, &Edit::default()).await
+        let retry = async |connection: &mut PgConnection| {
+            if jobs::hasten_one(&mut *connection, &table, job).await? {
+                return Ok(RetryOutcome::Hastened);
+            }
+            if jobs::get(&mut *connection, &table, job).await?.is_some() {
+                return Ok(RetryOutcome::Running);
+            }
+            retry_finished(connection, &table, job, &Edit::default()).await
+        };
+        self.shared.run_about(&table, retry).await
     }
 
     /// Makes every waiting job that `filter` means due now, a thousand at a time. Answers how many. Jobs that others have
@@ -168,11 +168,12 @@ impl Queue {
     /// The queue is missing or the database failed; what was done before stays done.
     pub async fn retry_all(&self, queue: &QueueName, filter: &JobFilter) -> Result<u64, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
+        let mut link = self.shared.acquire().await?;
         let mut sum = 0;
         let mut steps = Steps::default();
-        while let Some(step) = steps.next(&mut connection, &table, filter).await? {
-            sum += jobs::hasten(&mut *connection, &table, &step).await?.len() as u64;
+        while let Some(step) = steps.next(&mut link, &table, filter).await? {
+            let hastened = link.run(async |connection| jobs::hasten(connection, &table, &step).await).await?;
+            sum += hastened.len() as u64;
         }
         Ok(sum)
     }
@@ -184,11 +185,12 @@ impl Queue {
     /// The queue is missing or the database failed; what was deleted before stays so.
     pub async fn purge(&self, queue: &QueueName, filter: &JobFilter) -> Result<u64, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
+        let mut link = self.shared.acquire().await?;
         let mut sum = 0;
         let mut steps = Steps::default();
-        while let Some(step) = steps.next(&mut connection, &table, filter).await? {
-            sum += jobs::delete(&mut *connection, &table, &step).await?.len() as u64;
+        while let Some(step) = steps.next(&mut link, &table, filter).await? {
+            let deleted = link.run(async |connection| jobs::delete(connection, &table, &step).await).await?;
+            sum += deleted.len() as u64;
         }
         Ok(sum)
     }
@@ -220,15 +222,16 @@ struct Steps {
 impl Steps {
     async fn next(
         &mut self,
-        connection: &mut PgConnection,
+        link: &mut Link,
         table: &QueueTable,
         filter: &JobFilter,
     ) -> Result<Option<Vec<JobId>>, QueueError> {
         if self.ended {
             return Ok(None);
         }
-        let found = jobs::find(&mut *connection, table, filter, self.after, STEP).await;
-        let step = explained(connection, table, found).await?;
+        let after = self.after;
+        let find = async |connection: &mut PgConnection| jobs::find(connection, table, filter, after, STEP).await;
+        let step = link.run_about(table, find).await?;
         self.after = step.last().copied();
         self.ended = step.len() < STEP as usize;
         Ok((!step.is_empty()).then_some(step))

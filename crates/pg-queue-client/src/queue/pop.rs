@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use pg_queue_core::{
-    BEGIN_PINNED, DatabaseError, DecodeError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName,
-    QueueTable, RequestId, from_json,
+    BEGIN_PINNED, DecodeError, JobId, LeaseToken, LeasedJobId, Priority, QueueError, QueueName, QueueTable, RequestId,
+    from_json,
     jobs::{self, Claimant, ClaimedJob, EndedAttempt, Ending},
 };
 use serde::de::DeserializeOwned;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::{DEFAULT_LEASE, Queue};
 use crate::{at_hand::Connection, missing::explained};
@@ -111,37 +111,34 @@ impl Queue {
 
     async fn claim(&self, queue: &QueueName, limit: u32, lease: Duration) -> Result<Vec<ClaimedJob>, QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = Connection::acquire(&self.shared).await?;
-        connection.close_if_abandoned();
-        let claimed = claim_on(&mut connection, &table, limit, lease).await;
-        let claimed = explained(&mut connection, &table, claimed).await?;
-        connection.put_back();
+        let mut link = Connection::acquire(&self.shared).await?;
+        link.close_if_abandoned();
+        // In a transaction of its own with its plan pinned. An error rolls it back; as does a caller who goes away, to whom the
+        // jobs would be of no use.
+        let claim = async |pinned: &mut PgConnection| claim_on(pinned, &table, limit, lease).await;
+        let claimed = link.transaction(BEGIN_PINNED, claim).await;
+        let claimed = explained(&mut link, &table, claimed).await?;
+        link.put_back();
         Ok(claimed)
     }
 
     /// A failure is no reason to keep the other jobs from their consumer: what is not given back comes back when its
     /// lease runs out, as do rows that somebody has locked.
     async fn give_back(&self, queue: &QueueName, undecodable: &[EndedAttempt]) {
-        let released = async {
-            let mut connection = self.shared.acquire().await?;
-            jobs::end(&mut *connection, &self.shared.table(queue), undecodable).await
-        };
-        if let Err(error) = released.await {
+        let table = self.shared.table(queue);
+        let released = self.shared.run(async |connection| jobs::end(connection, &table, undecodable).await).await;
+        if let Err(error) = released {
             tracing::warn!(%queue, %error, "undecodable jobs stay leased: they could not be given back");
         }
     }
 }
 
-/// In a transaction of its own with its plan pinned. An error drops that, which rolls it back; as does a caller who goes away, to
-/// whom the jobs would be of no use.
 async fn claim_on(
-    connection: &mut PgConnection,
+    pinned: &mut PgConnection,
     table: &QueueTable,
     limit: u32,
     lease: Duration,
 ) -> Result<Vec<ClaimedJob>, QueueError> {
-    let failed = |error| QueueError::Database(DatabaseError::new(error, table.schema()));
-    let mut pinned = connection.begin_with(BEGIN_PINNED).await.map_err(failed)?;
     let claimant = Claimant::HandDriven(lease);
     let mut claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
     if claimed.is_empty() {
@@ -152,7 +149,6 @@ async fn claim_on(
             claimed = jobs::claim(&mut *pinned, table, claimant, LeaseToken::random(), None, limit).await?;
         }
     }
-    pinned.commit().await.map_err(failed)?;
     Ok(claimed)
 }
 

@@ -6,9 +6,9 @@ use pg_queue_core::{
     QueueError, QueueName,
     queues::{self, QueueSettings},
 };
+use sqlx::PgConnection;
 
 use super::Queue;
-use crate::missing::explained;
 
 /// The most that a worker may be told to run at once.
 const MAX_CONCURRENCY: u32 = 1_000_000;
@@ -33,9 +33,7 @@ impl Queue {
 
     async fn set_paused(&self, queue: &QueueName, paused: bool) -> Result<(), QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
-        let set = queues::pause(&mut *connection, &table, paused).await;
-        explained(&mut connection, &table, set).await
+        self.shared.run_about(&table, async |connection| queues::pause(connection, &table, paused).await).await
     }
 
     /// Sets how many jobs of the queue each worker runs at once; `None` is what each worker was built with. Workers are told
@@ -48,9 +46,8 @@ impl Queue {
             return Err(SettingError::Concurrency(jobs));
         }
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        let set = queues::limit(&mut *connection, &table, jobs).await;
-        Ok(explained(&mut connection, &table, set).await?)
+        let set = async |connection: &mut PgConnection| queues::limit(connection, &table, jobs).await;
+        Ok(self.shared.run_about(&table, set).await?)
     }
 
     /// Sets for how long the queue's finished jobs are kept in the history, from now on: completed ones (`None` is not at all,
@@ -66,10 +63,9 @@ impl Queue {
         discarded: Duration,
     ) -> Result<(), QueueError> {
         let table = self.shared.table(queue);
-        let mut connection = self.shared.acquire().await?;
         let completed = completed.filter(|time| time.as_micros() > 0);
-        let set = queues::keep(&mut *connection, &table, completed, discarded).await;
-        explained(&mut connection, &table, set).await
+        let keep = async |connection: &mut PgConnection| queues::keep(connection, &table, completed, discarded).await;
+        self.shared.run_about(&table, keep).await
     }
 
     /// How workers are to treat the queue.
@@ -77,8 +73,8 @@ impl Queue {
     /// # Errors
     /// The queue is missing or the database failed.
     pub async fn settings(&self, queue: &QueueName) -> Result<QueueSettings, QueueError> {
-        let mut connection = self.shared.acquire().await?;
-        let settings = queues::settings(&mut *connection, &self.shared.schema, std::slice::from_ref(queue)).await?;
+        let (schema, of_queue) = (&self.shared.schema, std::slice::from_ref(queue));
+        let settings = self.shared.run(async |connection| queues::settings(connection, schema, of_queue).await).await?;
         settings.into_iter().next().map(|(_, settings)| settings).ok_or_else(|| QueueError::Missing(queue.clone()))
     }
 }

@@ -171,8 +171,8 @@ async fn deliver(
     pending: &Pending,
     waiting: &[RequestId],
 ) -> Result<(), pg_queue_core::DatabaseError> {
-    let mut connection = shared.acquire().await?;
-    for (id, body) in replies::take(&mut *connection, &shared.schema, waiting).await? {
+    let schema = &shared.schema;
+    for (id, body) in shared.run(async |connection| replies::take(connection, schema, waiting).await).await? {
         if let Some(call) = pending.calls().remove(&id) {
             // A caller that has just gone away does not miss it.
             drop(call.send(body));

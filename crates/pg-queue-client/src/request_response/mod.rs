@@ -14,6 +14,7 @@ use pg_queue_core::{
     replies::{self, StoreReplyError},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use self::{
@@ -98,11 +99,14 @@ impl RequestResponse {
         request_id: &RequestId,
         response: &impl Serialize,
     ) -> Result<(), StoreReplyError> {
-        let mut connection = self.shared.acquire().await?;
+        let mut link = self.shared.acquire().await?;
         let schema = &self.shared.schema;
-        replies::store(&mut *connection, schema, *request_id, response, KEEP_REPLY).await?;
+        let store = async |connection: &mut PgConnection| {
+            replies::store(connection, schema, *request_id, response, KEEP_REPLY).await
+        };
+        link.run(store).await?;
         // Bounded and by index: whoever answers also clears away what nobody fetched.
-        if let Err(error) = replies::prune(&mut *connection, schema).await {
+        if let Err(error) = link.run(async |connection| replies::prune(connection, schema).await).await {
             tracing::warn!(%error, "replies that nobody fetched could not be cleared away");
         }
         Ok(())
@@ -120,11 +124,9 @@ impl RequestResponse {
 
     /// The time is up: perhaps the reply is there and only its notification was lost.
     async fn last_look(&self, queue: &QueueName, request: Request, waiting: &mut Waiting) -> Result<String, CallError> {
-        let taken = {
-            let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-            let taken = replies::take(&mut *connection, &self.shared.schema, &[waiting.id]).await;
-            taken.map_err(QueueError::Database)?
-        };
+        let (schema, id) = (&self.shared.schema, waiting.id);
+        let taken = self.shared.run(async |connection| replies::take(connection, schema, &[id]).await).await;
+        let taken = taken.map_err(QueueError::Database)?;
         // Looked at after the table: the inbox may have taken it from there a moment before.
         if let Some(body) = taken.into_iter().next().map(|(_, body)| body).or_else(|| waiting.delivered()) {
             request.answered();

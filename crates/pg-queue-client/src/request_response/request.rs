@@ -39,8 +39,8 @@ impl Request {
     /// Takes the request back. Answers whether nobody had taken it.
     pub(super) async fn withdraw(mut self) -> Result<bool, pg_queue_core::QueueError> {
         let Some(job) = self.job else { return Ok(false) };
-        let mut connection = self.shared.acquire().await?;
-        let withdrawn = jobs::withdraw(&mut *connection, &self.shared.table(&self.queue), job).await?;
+        let table = self.shared.table(&self.queue);
+        let withdrawn = self.shared.run(async |connection| jobs::withdraw(connection, &table, job).await).await?;
         self.job = None;
         Ok(withdrawn)
     }
@@ -56,11 +56,8 @@ impl Drop for Request {
         };
         let (shared, table) = (Arc::clone(&self.shared), self.shared.table(&self.queue));
         runtime.spawn(async move {
-            let withdrawn = async {
-                let mut connection = shared.acquire().await?;
-                jobs::withdraw(&mut *connection, &table, job).await
-            };
-            if let Err(error) = withdrawn.await {
+            let withdrawn = shared.run(async |connection| jobs::withdraw(connection, &table, job).await).await;
+            if let Err(error) = withdrawn {
                 tracing::warn!(%job, queue = %table.queue(), %error, "an abandoned request could not be taken back");
             }
         });

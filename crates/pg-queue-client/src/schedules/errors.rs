@@ -22,6 +22,12 @@ pub enum PutScheduleError {
     Queue(#[from] QueueError),
 }
 
+impl From<DatabaseError> for PutScheduleError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Queue(error.into())
+    }
+}
+
 impl From<PushError> for PutScheduleError {
     fn from(error: PushError) -> Self {
         Self::Invalid(error.into())

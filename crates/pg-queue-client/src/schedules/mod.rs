@@ -8,7 +8,7 @@ mod timetable;
 use std::{sync::Arc, time::SystemTime};
 
 use pg_queue_core::{
-    DatabaseError, JobId, QueueError, QueueName,
+    DatabaseError, JobId, QueueName,
     jobs::PushOutcome,
     queues,
     schedules::{self, DueSchedule, StoredSchedule},
@@ -22,7 +22,7 @@ pub use self::{
     schedule::{PreparedSchedule, Schedule},
     timetable::{InvalidCron, next_times},
 };
-use crate::{missing::explained, shared::Shared};
+use crate::{link::Link, shared::Shared};
 
 /// How often a schedule may be changed while a call looks at it before the call gives up.
 const TRIES: u32 = 100;
@@ -64,13 +64,15 @@ impl Schedules {
     /// missing. Or the database failed.
     pub async fn put(&self, schedule: Schedule) -> Result<SystemTime, PutScheduleError> {
         let prepared = schedule.prepare()?;
-        let mut connection = self.shared.acquire().await.map_err(QueueError::Database)?;
-        queues::exists(&mut *connection, &self.shared.table(prepared.queue())).await?;
-        let schema = &self.shared.schema;
-        let now = schedules::now(&mut *connection, schema).await.map_err(QueueError::Database)?;
-        let new = prepared.at(now)?;
-        let next = schedules::put(&mut *connection, schema, &new).await.map_err(QueueError::Database)?;
-        Ok(next.unwrap_or(new.next_at))
+        let (schema, table) = (&self.shared.schema, self.shared.table(prepared.queue()));
+        let put = async |connection: &mut PgConnection| {
+            queues::exists(&mut *connection, &table).await?;
+            let now = schedules::now(&mut *connection, schema).await?;
+            let new = prepared.at(now)?;
+            let next = schedules::put(&mut *connection, schema, &new).await?;
+            Ok(next.unwrap_or(new.next_at))
+        };
+        self.shared.run(put).await
     }
 
     /// The schedule of that name; `None` when there is none.
@@ -78,8 +80,7 @@ impl Schedules {
     /// # Errors
     /// The migrations are missing or the database failed.
     pub async fn get(&self, name: &str) -> Result<Option<StoredSchedule>, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
-        schedules::get(&mut *connection, &self.shared.schema, name).await
+        self.shared.run(async |connection| schedules::get(connection, &self.shared.schema, name).await).await
     }
 
     /// All schedules, by name.
@@ -87,8 +88,7 @@ impl Schedules {
     /// # Errors
     /// The migrations are missing or the database failed.
     pub async fn list(&self) -> Result<Vec<StoredSchedule>, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
-        schedules::list(&mut *connection, &self.shared.schema).await
+        self.shared.run(async |connection| schedules::list(connection, &self.shared.schema).await).await
     }
 
     /// Deletes a schedule. Its jobs stay. Answers whether there was one. One that a type of job has declared is there again when
@@ -97,8 +97,7 @@ impl Schedules {
     /// # Errors
     /// The migrations are missing or the database failed.
     pub async fn delete(&self, name: &str) -> Result<bool, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
-        schedules::delete(&mut *connection, &self.shared.schema, name).await
+        self.shared.run(async |connection| schedules::delete(connection, &self.shared.schema, name).await).await
     }
 
     /// Pauses a schedule: it makes no jobs until it is [resumed](Self::resume), whoever starts or puts it anew. What it has made
@@ -107,8 +106,8 @@ impl Schedules {
     /// # Errors
     /// There is no schedule of that name, or the database failed.
     pub async fn pause(&self, name: &str) -> Result<(), ScheduleError> {
-        let mut connection = self.shared.acquire().await?;
-        if schedules::pause(&mut *connection, &self.shared.schema, name).await? {
+        let schema = &self.shared.schema;
+        if self.shared.run(async |connection| schedules::pause(connection, schema, name).await).await? {
             Ok(())
         } else {
             Err(ScheduleError::Missing(name.to_owned()))
@@ -121,15 +120,18 @@ impl Schedules {
     /// # Errors
     /// There is no schedule of that name, or its zone is unknown on this machine. Or the database failed.
     pub async fn resume(&self, name: &str) -> Result<SystemTime, ScheduleError> {
-        let mut connection = self.shared.acquire().await?;
+        let schema = &self.shared.schema;
+        let mut link = self.shared.acquire().await?;
         for _ in 0..TRIES {
-            let stored = self.stored(&mut connection, name).await?;
+            let stored = self.stored(&mut link, name).await?;
             if stored.paused_at.is_none() {
                 return Ok(stored.next_at);
             }
             let timetable = timetable(&stored)?;
             let next = timetable.next(stored.read_at).map_err(|source| no_time(&stored, source))?;
-            if schedules::resume(&mut *connection, &self.shared.schema, &stored, next).await? {
+            let resume =
+                async |connection: &mut PgConnection| schedules::resume(connection, schema, &stored, next).await;
+            if link.run(resume).await? {
                 return Ok(next);
             }
         }
@@ -144,15 +146,15 @@ impl Schedules {
     /// # Errors
     /// There is no schedule of that name, or its queue is missing. Or the database failed.
     pub async fn run_now(&self, name: &str) -> Result<PushOutcome, ScheduleError> {
-        let mut connection = self.shared.acquire().await?;
+        let mut link = self.shared.acquire().await?;
         for _ in 0..TRIES {
-            let stored = self.stored(&mut connection, name).await?;
+            let stored = self.stored(&mut link, name).await?;
             let failed = |source| ScheduleError::Push { schedule: name.to_owned(), source };
             let queue = QueueName::new(&stored.queue).map_err(|error| failed(error.into()))?;
             let table = self.shared.table(&queue);
-            let made = schedules::run_now(&mut connection, &table, name).await;
+            let make = async |connection: &mut PgConnection| schedules::run_now(connection, &table, name).await;
             // It makes its jobs into another queue by now, or is gone: look again.
-            if let Some(outcome) = explained(&mut connection, &table, made).await.map_err(failed)? {
+            if let Some(outcome) = link.run_about(&table, make).await.map_err(failed)? {
                 return Ok(outcome);
             }
         }
@@ -164,8 +166,7 @@ impl Schedules {
     /// # Errors
     /// There is no schedule of that name, or its zone is unknown on this machine. Or the database failed.
     pub async fn next_times(&self, name: &str, count: usize) -> Result<Vec<SystemTime>, ScheduleError> {
-        let mut connection = self.shared.acquire().await?;
-        let stored = self.stored(&mut connection, name).await?;
+        let stored = self.stored(&mut self.shared.acquire().await?, name).await?;
         next_times(&stored.expression, &stored.timezone, stored.read_at, count)
             .map_err(|source| no_time(&stored, source))
     }
@@ -177,10 +178,11 @@ impl Schedules {
     /// # Errors
     /// The migrations are missing or the database failed. A schedule that cannot fire is an error in its place, and stays due.
     pub async fn fire_due(&self) -> Result<Vec<Result<FiredSchedule, NotFired>>, DatabaseError> {
-        let mut connection = self.shared.acquire().await?;
+        let schema = &self.shared.schema;
+        let mut link = self.shared.acquire().await?;
         let mut fired = Vec::new();
-        for due in schedules::due(&mut *connection, &self.shared.schema, None, None).await? {
-            match self.fire(&mut connection, &due).await {
+        for due in link.run(async |connection| schedules::due(connection, schema, None, None).await).await? {
+            match self.fire(&mut link, &due).await {
                 Ok(Some(jobs)) => fired.push(Ok(FiredSchedule { name: due.name, queue: due.queue, jobs })),
                 // Somebody else does it.
                 Ok(None) => {}
@@ -192,16 +194,18 @@ impl Schedules {
 
     async fn fire(
         &self,
-        connection: &mut PgConnection,
+        link: &mut Link,
         due: &DueSchedule,
     ) -> Result<Option<Vec<(SystemTime, JobId)>>, NotFiredReason> {
         let Plan { times, next } = plan(due)?;
-        let made = schedules::fire(&mut *connection, &self.shared.schema, due, &times, next).await;
-        Ok(explained(connection, &self.shared.table(&due.queue), made).await?)
+        let schema = &self.shared.schema;
+        let fire = async |connection: &mut PgConnection| schedules::fire(connection, schema, due, &times, next).await;
+        Ok(link.run_about(&self.shared.table(&due.queue), fire).await?)
     }
 
-    async fn stored(&self, connection: &mut PgConnection, name: &str) -> Result<StoredSchedule, ScheduleError> {
-        let stored = schedules::get(connection, &self.shared.schema, name).await?;
+    async fn stored(&self, link: &mut Link, name: &str) -> Result<StoredSchedule, ScheduleError> {
+        let schema = &self.shared.schema;
+        let stored = link.run(async |connection| schedules::get(connection, schema, name).await).await?;
         stored.ok_or_else(|| ScheduleError::Missing(name.to_owned()))
     }
 }

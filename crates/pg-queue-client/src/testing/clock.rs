@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use pg_queue_core::{DatabaseError, testing};
+use sqlx::PgConnection;
 
 use crate::PgQueue;
 
@@ -42,10 +43,12 @@ impl Clock {
     /// # Errors
     /// The migrations are missing, the user does not own the tables, or the database failed.
     pub async fn of(queue: &PgQueue) -> Result<Self, ClockError> {
-        let mut connection = queue.shared().acquire().await?;
-        // In a database that is not migrated, the error of the first question says so better than that of making a table.
-        testing::now(&mut *connection, queue.schema()).await?;
-        testing::install_clock(&mut *connection, queue.schema()).await?;
+        let install = async |connection: &mut PgConnection| {
+            // In a database that is not migrated, the error of the first question says so better than that of making a table.
+            testing::now(&mut *connection, queue.schema()).await?;
+            testing::install_clock(&mut *connection, queue.schema()).await
+        };
+        queue.shared().run(install).await?;
         Ok(Self { queue: queue.clone() })
     }
 
@@ -54,8 +57,8 @@ impl Clock {
     /// # Errors
     /// The database failed.
     pub async fn now(&self) -> Result<SystemTime, ClockError> {
-        let mut connection = self.queue.shared().acquire().await?;
-        Ok(testing::now(&mut *connection, self.queue.schema()).await?)
+        let schema = self.queue.schema();
+        Ok(self.queue.shared().run(async |connection| testing::now(connection, schema).await).await?)
     }
 
     /// Moves it ahead. Answers what it shows then.
@@ -63,8 +66,9 @@ impl Clock {
     /// # Errors
     /// It was [reset](Self::reset), or the database failed.
     pub async fn advance(&self, by: Duration) -> Result<SystemTime, ClockError> {
-        let mut connection = self.queue.shared().acquire().await?;
-        testing::advance_clock(&mut *connection, self.queue.schema(), by).await?.ok_or(ClockError::Reset)
+        let schema = self.queue.schema();
+        let advance = async |connection: &mut PgConnection| testing::advance_clock(connection, schema, by).await;
+        self.queue.shared().run(advance).await?.ok_or(ClockError::Reset)
     }
 
     /// Sets it, ahead or back, to a moment between the years 1970 and 9999. Answers what it shows then. What was due may have
@@ -73,8 +77,9 @@ impl Clock {
     /// # Errors
     /// It was [reset](Self::reset), or the database failed.
     pub async fn set(&self, to: SystemTime) -> Result<SystemTime, ClockError> {
-        let mut connection = self.queue.shared().acquire().await?;
-        testing::set_clock(&mut *connection, self.queue.schema(), to).await?.ok_or(ClockError::Reset)
+        let schema = self.queue.schema();
+        let set = async |connection: &mut PgConnection| testing::set_clock(connection, schema, to).await;
+        self.queue.shared().run(set).await?.ok_or(ClockError::Reset)
     }
 
     /// Gives the jobs the server's time back, and the function that tells it. All clocks of this database end with that.
@@ -82,8 +87,8 @@ impl Clock {
     /// # Errors
     /// The database failed.
     pub async fn reset(self) -> Result<(), ClockError> {
-        let mut connection = self.queue.shared().acquire().await?;
-        Ok(testing::remove_clock(&mut *connection, self.queue.schema()).await?)
+        let schema = self.queue.schema();
+        Ok(self.queue.shared().run(async |connection| testing::remove_clock(connection, schema).await).await?)
     }
 }
 

@@ -34,8 +34,7 @@ pub struct Looked {
 
 impl Look for &PgQueue {
     async fn look(self, kinds: &[&str]) -> Result<Looked, DatabaseError> {
-        let mut connection = self.shared().acquire().await?;
-        let looked = look(&mut connection, self.schema(), kinds).await?;
+        let looked = self.shared().run(async |connection| look(connection, self.schema(), kinds).await).await?;
         Ok(Looked { committed_only: true, ..looked })
     }
 }

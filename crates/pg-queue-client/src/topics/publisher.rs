@@ -10,7 +10,7 @@ use pg_queue_core::{
     Commit,
     topics::{self as statements, Message, PublishError},
 };
-use sqlx::{Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::{
     runtime::{self, Handle},
     sync::{Notify, oneshot},
@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{alarm::Alarm, batches::repeated_database, shared::Shared};
+use crate::{alarm::Alarm, batches::repeated_database, link::Link, shared::Shared};
 
 /// How many messages one statement takes at most, and how many bytes.
 const MOST_MESSAGES: usize = 1000;
@@ -107,7 +107,7 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self) {
-        let mut kept: Option<PoolConnection<Postgres>> = None;
+        let mut kept: Option<Link> = None;
         let mut lingered = Alarm::new(LINGER);
         while self.in_charge {
             if !self.waits() {
@@ -137,8 +137,11 @@ impl Sender {
                 continue;
             }
             // Nobody keeps these messages, so that nothing is gained by waiting for the disk.
-            let sent = statements::publish(&mut *connection, &self.shared.schema, &messages, Commit::LoseOnCrash).await;
-            match sent {
+            let (schema, messages) = (&self.shared.schema, &messages);
+            let send = async |connection: &mut PgConnection| {
+                statements::publish(connection, schema, messages, Commit::LoseOnCrash).await
+            };
+            match connection.run(send).await {
                 Ok(()) => {
                     let several = answers.len() > 1;
                     for answer in answers {

@@ -10,6 +10,7 @@ use std::{
 
 use pg_queue_core::topics::{self as statements, Body, Topic, TopicPattern, channels, unpack};
 use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
@@ -289,11 +290,9 @@ impl Exchange {
     fn fetch(&self, topic: Topic, id: i64) {
         let (shared, orders) = (Arc::clone(&self.shared), self.orders.clone());
         tokio::spawn(async move {
-            let fetched = async {
-                let mut connection = shared.acquire().await?;
-                statements::fetch(&mut *connection, &shared.schema, &[id]).await
-            };
-            let body = match fetched.await {
+            let fetch =
+                async |connection: &mut PgConnection| statements::fetch(connection, &shared.schema, &[id]).await;
+            let body = match shared.run(fetch).await {
                 Ok(rows) => rows.into_iter().next().map(|(_, body)| body),
                 Err(error) => {
                     tracing::warn!(%error, %topic, "a long message could not be fetched");

@@ -16,6 +16,8 @@ mod listener;
 mod logs;
 mod missing;
 mod operate;
+#[cfg(unix)]
+mod pooler;
 mod queue;
 mod reconnect;
 mod request_response;

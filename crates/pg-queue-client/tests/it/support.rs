@@ -55,7 +55,7 @@ pub(crate) async fn empty_database() -> Db {
 impl Db {
     async fn new(database: Database, connections: u32) -> Self {
         let pool = database.pool_of(connections).await.unwrap();
-        Self { mgr: PgQueue::new(pool.clone()), pool, database }
+        Self { mgr: handle(&database, &pool, connections), pool, database }
     }
 
     /// The queue of that name, made.
@@ -101,6 +101,18 @@ impl Db {
     pub(crate) async fn kill_listeners(&self) -> i64 {
         self.count(KILL).await
     }
+}
+
+/// A handle on this pool; when all tests are to work through a pooler, on another one that does.
+fn handle(database: &Database, pool: &PgPool, connections: u32) -> PgQueue {
+    #[cfg(unix)]
+    if let Some(pooler) = pg_queue_embedded::shared_pooler() {
+        let options = PgPoolOptions::new().max_connections(connections);
+        let pool = options.connect_lazy(&pooler.url(database.name())).unwrap();
+        return PgQueue::builder().transaction_pooler().listener_url(database.url()).unwrap().build(pool);
+    }
+    let _ = (database, connections);
+    PgQueue::new(pool.clone())
 }
 
 const LISTENING: &str = "select count(*) from pg_stat_activity

@@ -232,6 +232,12 @@ pub enum GroupError {
     Log(#[from] LogError),
 }
 
+impl From<DatabaseError> for GroupError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Log(error.into())
+    }
+}
+
 impl GroupError {
     pub(super) fn missing(table: &LogTable, group: &GroupName) -> Self {
         Self::Missing { log: table.log().clone(), group: group.clone() }

@@ -249,7 +249,7 @@ async fn tell<S>(
         return Ok(());
     }
     let missing: Vec<LeasedJobId> = part.iter().map(|one| one.ack.attempt.id).collect();
-    let locked = shared.control.run(async |connection| jobs::held(&mut **connection, table, &missing).await).await?;
+    let locked = shared.control.run(async |connection| jobs::held(connection, table, &missing).await).await?;
     for mut one in part.drain(..) {
         if locked.contains(one.ack.attempt.id) {
             one.put_off(LOCKED);
@@ -276,7 +276,7 @@ async fn complete_in_place<S>(
     let connection = shared.control.acquire(ROLE).await?;
     let sent = shared
         .control
-        .run_on(connection, ROLE, async |connection| jobs::complete_at(&mut **connection, table, &jobs, false).await);
+        .run_on(connection, ROLE, async |connection| jobs::complete_at(connection, table, &jobs, false).await);
     match sent.await {
         Ok(changed) => part.retain(|one| match changed.became(one.ack.attempt.id) {
             Some(became) => {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use pg_queue_core::{Backoff, QueueError, jobs};
-use sqlx::{Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -450,8 +450,8 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         let (id, known) = (self.intake.id(), self.shared.leases.tokens());
         for lane in &self.shared.lanes {
             let (queue, table) = (lane.queue(), &lane.table);
-            let looked = async |connection: &mut PoolConnection<Postgres>| {
-                jobs::release_orphans(&mut **connection, table, id, &known, ORPHANS).await
+            let looked = async |connection: &mut PgConnection| {
+                jobs::release_orphans(connection, table, id, &known, ORPHANS).await
             };
             match self.shared.control.run(looked).await {
                 Ok(orphans) if orphans.is_empty() => {}

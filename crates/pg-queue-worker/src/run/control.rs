@@ -7,7 +7,9 @@ use std::{
 };
 
 use pg_queue_client::PgQueue;
-use pg_queue_core::{DatabaseError, PIN_PLANS, Schema};
+use pg_queue_core::{
+    BEGIN, BEGIN_PINNED_PATIENT, DatabaseError, PIN_PLANS, Schema, in_transaction, in_transaction_of_pool,
+};
 use sqlx::{
     Executor, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
@@ -37,7 +39,8 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(25);
 /// that somebody alters, which must not hold up the other queues.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections for claims, acknowledgements and maintenance: handlers cannot use them up. Their plans are pinned.
+/// Connections for claims, acknowledgements and maintenance: handlers cannot use them up. Their plans are pinned; through a pooler,
+/// where what is set for a connection would be set for strangers, by each transaction.
 #[derive(Debug)]
 pub(super) struct Control {
     pool: PgPool,
@@ -52,15 +55,20 @@ impl Control {
     pub(super) fn new(queue: &PgQueue) -> Self {
         let application = queue.pool().clone();
         let options = application.connect_options();
+        let is_pooled = queue.schema().is_pooled();
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             // Statements that find a broken connection are sent again anyway; a ping before each would double them.
             .test_before_acquire(false)
-            .after_connect(|connection, _| {
+            .after_connect(move |connection, _| {
                 Box::pin(async move {
+                    if is_pooled {
+                        return Ok(());
+                    }
                     connection.execute(PIN_PLANS).await?;
-                    set_patience(connection, SERVER_TIMEOUT, LOCK_TIMEOUT).await
+                    let patience = Patience { statement: SERVER_TIMEOUT, lock: LOCK_TIMEOUT };
+                    patience.set(connection, false).await
                 })
             })
             .connect_lazy_with(PgConnectOptions::clone(&options));
@@ -76,11 +84,11 @@ impl Control {
         })
     }
 
-    /// Runs a statement on a connection, with a bound on its time. After an error the connection is thrown away, unless it
+    /// Runs a statement on a connection, with a bound on its time, and through a pooler in a transaction of its own. After an error the connection is thrown away, unless it
     /// is certain that nothing is wrong with it: it may be in the middle of an answer.
     pub(super) async fn run<T, E: Fails>(
         &self,
-        statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         self.run_as(Role::Care, statement).await
     }
@@ -89,7 +97,7 @@ impl Control {
     pub(super) async fn run_as<T, E: Fails>(
         &self,
         role: Role,
-        statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         let connection = self.acquire(role).await?;
         self.run_on(connection, role, statement).await
@@ -100,9 +108,16 @@ impl Control {
         &self,
         mut connection: PoolConnection<Postgres>,
         role: Role,
-        statement: impl AsyncFnOnce(&mut PoolConnection<Postgres>) -> Result<T, E>,
+        statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        match timeout(STATEMENT_TIMEOUT, statement(&mut connection)).await {
+        let sent = async {
+            if self.schema.is_pooled() {
+                in_transaction_of_pool(&mut connection, &self.schema, BEGIN_PINNED_PATIENT, statement).await
+            } else {
+                statement(&mut connection).await
+            }
+        };
+        match timeout(STATEMENT_TIMEOUT, sent).await {
             Ok(Ok(answer)) => {
                 self.hand.put(role, connection);
                 Ok(answer)
@@ -137,18 +152,43 @@ impl Control {
     }
 }
 
-/// Makes the server give up by itself what takes too long on this connection.
-pub(super) async fn set_patience(
-    connection: &mut PgConnection,
-    statement: Duration,
-    lock: Duration,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(include_str!("patience.sql"))
-        .bind(statement.as_millis().to_string())
-        .bind(lock.as_millis().to_string())
-        .execute(connection)
-        .await?;
-    Ok(())
+/// How long the server itself goes on with a statement, and waits for a lock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) statement: Duration,
+    pub(super) lock: Duration,
+}
+
+impl Patience {
+    /// Makes the server give up by itself what takes too long on this connection, or in its transaction.
+    pub(super) async fn set(self, connection: &mut PgConnection, in_transaction: bool) -> Result<(), sqlx::Error> {
+        sqlx::query(include_str!("patience.sql"))
+            .bind(self.statement.as_millis().to_string())
+            .bind(self.lock.as_millis().to_string())
+            .bind(in_transaction)
+            // Nobody sends it twice on a connection; and through a pooler nothing may have a name.
+            .persistent(false)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Does `work` on a connection on which it was set; through a pooler, in a transaction in which it is set.
+    pub(super) async fn run<T>(
+        self,
+        connection: &mut PgConnection,
+        schema: &Schema,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        if !schema.is_pooled() {
+            return work(connection).await;
+        }
+        let patiently = async |connection: &mut PgConnection| {
+            self.set(connection, true).await.map_err(|error| DatabaseError::new(error, schema))?;
+            work(connection).await
+        };
+        in_transaction(connection, schema, BEGIN, patiently).await
+    }
 }
 
 fn no_answer(message: &str) -> DatabaseError {

@@ -10,7 +10,7 @@ use pg_queue_core::{
     Backoff, DatabaseError, JobId, QueueError,
     schedules::{self, DueSchedule},
 };
-use sqlx::{Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::time::sleep;
 
 use super::{
@@ -59,7 +59,7 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>) {
 async fn declare<S>(shared: &Shared<S>, left: &mut &[PreparedSchedule]) -> Result<(), DatabaseError> {
     let schema = shared.queue.schema();
     while let Some((schedule, rest)) = left.split_first() {
-        let now = shared.control.run(async |connection| schedules::now(&mut **connection, schema).await).await?;
+        let now = shared.control.run(async |connection| schedules::now(connection, schema).await).await?;
         let new = match schedule.at(now) {
             Ok(new) => new,
             Err(error) => {
@@ -68,8 +68,7 @@ async fn declare<S>(shared: &Shared<S>, left: &mut &[PreparedSchedule]) -> Resul
                 continue;
             }
         };
-        let put =
-            async |connection: &mut PoolConnection<Postgres>| schedules::put(&mut **connection, schema, &new).await;
+        let put = async |connection: &mut PgConnection| schedules::put(connection, schema, &new).await;
         if shared.control.run(put).await?.is_none() {
             tracing::info!(
                 schedule = schedule.name(),
@@ -79,8 +78,7 @@ async fn declare<S>(shared: &Shared<S>, left: &mut &[PreparedSchedule]) -> Resul
         *left = rest;
     }
     let without = shared.registry.without_schedule();
-    let removed =
-        shared.control.run(async |connection| schedules::undeclare(&mut **connection, schema, &without).await);
+    let removed = shared.control.run(async |connection| schedules::undeclare(connection, schema, &without).await);
     for schedule in removed.await? {
         tracing::info!(schedule, "the schedule was removed: its type has none any more");
     }
@@ -90,9 +88,7 @@ async fn declare<S>(shared: &Shared<S>, left: &mut &[PreparedSchedule]) -> Resul
 /// Fires what is due of the worker's kinds. Answers whether nothing of it is left.
 async fn fire<S>(shared: &Shared<S>) -> Result<bool, DatabaseError> {
     let (schema, kinds) = (shared.queue.schema(), &shared.kinds);
-    let look = async |connection: &mut PoolConnection<Postgres>| {
-        schedules::due(&mut **connection, schema, Some(kinds), None).await
-    };
+    let look = async |connection: &mut PgConnection| schedules::due(connection, schema, Some(kinds), None).await;
     let mut all = true;
     for due in shared.control.run(look).await? {
         if shared.closing.is_cancelled() {
@@ -127,8 +123,8 @@ async fn fire_one<S>(shared: &Shared<S>, due: &DueSchedule) -> Result<Option<usi
             return Ok(None);
         }
     };
-    let fire = async |connection: &mut PoolConnection<Postgres>| {
-        schedules::fire(&mut **connection, shared.queue.schema(), due, &plan.times, plan.next).await
+    let fire = async |connection: &mut PgConnection| {
+        schedules::fire(connection, shared.queue.schema(), due, &plan.times, plan.next).await
     };
     let made: Option<Vec<(_, JobId)>> = shared.control.run(fire).await?;
     Ok(made.map(|jobs| jobs.len()))
@@ -137,9 +133,7 @@ async fn fire_one<S>(shared: &Shared<S>, due: &DueSchedule) -> Result<Option<usi
 /// How long to sleep until the next time of a schedule comes.
 async fn until_next<S>(shared: &Shared<S>) -> Option<Duration> {
     let (schema, kinds) = (shared.queue.schema(), &shared.kinds);
-    let look = async |connection: &mut PoolConnection<Postgres>| {
-        schedules::until_next(&mut **connection, schema, Some(kinds)).await
-    };
+    let look = async |connection: &mut PgConnection| schedules::until_next(connection, schema, Some(kinds)).await;
     // An error here is met again by the next look, which reports it.
     shared.control.run(look).await.ok().flatten().map(|until| until.min(LONGEST) + apart())
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Shared,
     clock::{self, Moment},
-    control::set_patience,
+    control::Patience,
     generation::{Generations, Reason},
     observer::{Observer, Sign},
 };
@@ -154,11 +154,14 @@ impl Beating {
             // A beat that takes longer than an interval is as good as none.
             let beaten = timeout(self.interval, async {
                 let connection = self.connected(&mut connection, &mut observer).await?;
-                if registered {
-                    workers::beat(connection, &self.schema, registration.id).await
-                } else {
-                    workers::register(connection, &self.schema, &registration).await.map(|()| true)
-                }
+                let beat = async |connection: &mut PgConnection| {
+                    if registered {
+                        workers::beat(connection, &self.schema, registration.id).await
+                    } else {
+                        workers::register(connection, &self.schema, &registration).await.map(|()| true)
+                    }
+                };
+                self.patience().run(connection, &self.schema, beat).await
             })
             .await;
             match beaten {
@@ -207,18 +210,26 @@ impl Beating {
     ) -> Result<&'c mut PgConnection, DatabaseError> {
         let connection = match open.take() {
             Some(connection) => connection,
-            None => self.connect(observer).await.map_err(|error| DatabaseError::new(error, &self.schema))?,
+            None => self.connect(observer).await?,
         };
         Ok(open.insert(connection))
     }
 
-    async fn connect(&self, observer: &mut Observer) -> Result<PgConnection, sqlx::Error> {
-        let mut connection = PgConnection::connect_with(&self.application.connect_options()).await?;
-        // What waits for a lock must not pile up on the server, beat after beat.
-        set_patience(&mut connection, self.interval, self.interval).await?;
+    /// What waits for a lock must not pile up on the server, beat after beat.
+    fn patience(&self) -> Patience {
+        Patience { statement: self.interval, lock: self.interval }
+    }
+
+    async fn connect(&self, observer: &mut Observer) -> Result<PgConnection, DatabaseError> {
+        let failed = |error| DatabaseError::new(error, &self.schema);
+        let mut connection = PgConnection::connect_with(&self.application.connect_options()).await.map_err(failed)?;
+        if !self.schema.is_pooled() {
+            self.patience().set(&mut connection, false).await.map_err(failed)?;
+        }
         // A server that was only restarted still has every beat that it has answered. One that took the place of another
         // may not: then nobody's beats mean what they meant.
-        let timeline = workers::timeline(&mut connection, &self.schema).await.ok();
+        let ask = async |connection: &mut PgConnection| workers::timeline(connection, &self.schema).await;
+        let timeline = self.patience().run(&mut connection, &self.schema, ask).await.ok();
         if timeline.is_none() || timeline != *self.timeline.borrow() {
             observer.begin_anew();
         }
@@ -231,16 +242,20 @@ impl Beating {
         let Some(connection) = open.as_mut() else { return Arc::default() };
         // Looking at the others must not make one's own beats late.
         let observed = timeout(self.interval / 2, async {
-            let seen = workers::observe(&mut *connection, &self.schema).await?;
+            let look = async |connection: &mut PgConnection| workers::observe(connection, &self.schema).await;
+            let seen = self.patience().run(connection, &self.schema, look).await?;
             let others = seen.iter().filter(|worker| worker.dead_for.is_none() && worker.id != me);
             let signs =
                 others.map(|worker| Sign { worker: worker.id, beat: worker.beat, interval: worker.beat_interval });
             for (id, beat) in observer.silent(clock::now(), signs) {
-                if workers::declare_dead(&mut *connection, &self.schema, id, beat).await? {
+                let declare = async |connection: &mut PgConnection| {
+                    workers::declare_dead(connection, &self.schema, id, beat).await
+                };
+                if self.patience().run(connection, &self.schema, declare).await? {
                     tracing::warn!(worker = %id, "a worker has stopped beating: declared dead");
                 }
             }
-            workers::observe(&mut *connection, &self.schema).await
+            self.patience().run(connection, &self.schema, look).await
         })
         .await;
         match observed {

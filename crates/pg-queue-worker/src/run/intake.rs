@@ -80,7 +80,7 @@ impl<S: Send + Sync + 'static> Intake<S> {
             .control
             .run_as(Role::Claims, async |connection| {
                 let (table, claimant) = (&claimed_from.table, Claimant::Worker(id));
-                jobs::claim_within(&mut **connection, table, claimant, token, kinds, limit, reach).await
+                jobs::claim_within(connection, table, claimant, token, kinds, limit, reach).await
             })
             .await;
         let jobs = claimed?;

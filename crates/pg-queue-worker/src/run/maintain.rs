@@ -10,15 +10,11 @@ use pg_queue_core::{
     logs::{self, LogError},
     replies, topics, workers,
 };
-use sqlx::{Postgres, pool::PoolConnection};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use sqlx::PgConnection;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Shared,
-    hand::Role,
     heart::Life,
     signals,
     trouble::{Fails, Trouble},
@@ -104,7 +100,7 @@ pub(super) async fn verify<S>(shared: &Shared<S>) {
 /// The same for some handlers of one queue.
 pub(super) async fn verify_some<S>(shared: &Shared<S>, lane: usize, asked: &[LeasedJobId]) {
     let (queue, table) = (shared.lanes[lane].queue(), &shared.lanes[lane].table);
-    match shared.control.run(async |connection| jobs::held(&mut **connection, table, asked).await).await {
+    match shared.control.run(async |connection| jobs::held(connection, table, asked).await).await {
         Ok(held) => {
             let lost = shared.leases.verify(asked, &held);
             if lost > 0 {
@@ -123,8 +119,7 @@ async fn park<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueErro
     let back = unpark(shared, table).await?;
     let mut aside = 0;
     for _ in 0..PARKING {
-        let park =
-            async |connection: &mut PoolConnection<Postgres>| jobs::park(&mut **connection, table, kinds, BATCH).await;
+        let park = async |connection: &mut PgConnection| jobs::park(connection, table, kinds, BATCH).await;
         let parked = shared.control.run(park).await?;
         aside += parked;
         if parked == 0 {
@@ -141,9 +136,8 @@ async fn park<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueErro
 pub(super) async fn unpark<S>(shared: &Shared<S>, table: &QueueTable) -> Result<usize, QueueError> {
     let mut back = 0;
     for _ in 0..PARKING {
-        let unpark = async |connection: &mut PoolConnection<Postgres>| {
-            jobs::unpark(&mut **connection, table, Some(&shared.kinds), BATCH).await
-        };
+        let unpark =
+            async |connection: &mut PgConnection| jobs::unpark(connection, table, Some(&shared.kinds), BATCH).await;
         let unparked = shared.control.run(unpark).await?;
         back += unparked;
         if unparked == 0 {
@@ -160,8 +154,7 @@ pub(super) async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[Wo
         return Ok(());
     }
     loop {
-        let rescued =
-            shared.control.run(async |connection| jobs::rescue(&mut **connection, table, dead, BATCH).await).await?;
+        let rescued = shared.control.run(async |connection| jobs::rescue(connection, table, dead, BATCH).await).await?;
         if rescued.is_empty() {
             return Ok(());
         }
@@ -176,9 +169,7 @@ pub(super) async fn rescue<S>(shared: &Shared<S>, table: &QueueTable, dead: &[Wo
 
 pub(super) async fn expired<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
     loop {
-        let discard = async |connection: &mut PoolConnection<Postgres>| {
-            jobs::discard_expired(&mut **connection, table, BATCH).await
-        };
+        let discard = async |connection: &mut PgConnection| jobs::discard_expired(connection, table, BATCH).await;
         let discarded = shared.control.run(discard).await?;
         if discarded.is_empty() {
             return Ok(());
@@ -189,24 +180,17 @@ pub(super) async fn expired<S>(shared: &Shared<S>, table: &QueueTable) -> Result
 
 async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     let schema = shared.queue.schema();
-    shared.control.run(async |connection| replies::prune(&mut **connection, schema).await).await?;
-    let forget = async |connection: &mut PoolConnection<Postgres>| {
-        jobs::prune_unique_keys(&mut **connection, schema, BATCH).await
-    };
+    shared.control.run(async |connection| replies::prune(connection, schema).await).await?;
+    let forget = async |connection: &mut PgConnection| jobs::prune_unique_keys(connection, schema, BATCH).await;
     while shared.control.run(forget).await? > 0 {}
-    while shared.control.run(async |connection| topics::prune(&mut **connection, schema).await).await? > 0 {}
-    // Not through the application's pool: handlers may have used it up.
-    let mut connection = shared.control.acquire(Role::Care).await?;
-    match timeout(CLEANUP_TIMEOUT, cache::cleanup_expired(&mut connection, schema)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            connection.close_on_drop();
-            tracing::warn!(%error, "the cache could not be cleaned up");
+    while shared.control.run(async |connection| topics::prune(connection, schema).await).await? > 0 {}
+    // Not through the application's pool: handlers may have used it up. What is left then is removed next time.
+    let until = Instant::now() + CLEANUP_TIMEOUT;
+    for pages in shared.control.run(async |connection| cache::parts(connection, schema).await).await? {
+        if Instant::now() > until {
+            break;
         }
-        Err(_) => {
-            // What is left is removed next time.
-            connection.close_on_drop();
-        }
+        shared.control.run(async |connection| cache::cleanup_part(connection, schema, pages).await).await?;
     }
     Ok(())
 }
@@ -216,14 +200,14 @@ async fn keep_history<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     let longest = shared.lanes.iter().map(|lane| lane.longest_keep()).max().unwrap_or_default();
     // A day more, so that there is always one ahead.
     let longest = longest.max(shared.registry.longest_keep()) + DAY;
-    shared.control.run(async |connection| history::maintain(&mut **connection, schema, longest).await).await?;
-    Ok(shared.control.run(async |connection| workers::prune(&mut **connection, schema).await).await?)
+    shared.control.run(async |connection| history::maintain(connection, schema, longest).await).await?;
+    Ok(shared.control.run(async |connection| workers::prune(connection, schema).await).await?)
 }
 
 /// Drops what logs need not keep any more.
 async fn rotate_logs<S>(shared: &Shared<S>) {
     let schema = shared.queue.schema();
-    let all = shared.control.run(async |connection| Ok(logs::list(&mut **connection, schema).await?)).await;
+    let all = shared.control.run(async |connection| Ok(logs::list(connection, schema).await?)).await;
     let all = match all {
         Ok(all) => all,
         Err(error) => return report(Err(error)),
@@ -231,7 +215,7 @@ async fn rotate_logs<S>(shared: &Shared<S>) {
     for log in all.into_iter().map(|log| log.name) {
         let table = log.table(schema);
         let rotated = shared.control.run(async |connection| {
-            logs::rotate(&mut **connection, &table).await.map_err(|error| match error {
+            logs::rotate(connection, &table).await.map_err(|error| match error {
                 LogError::Database(error) => QueueError::Database(error),
                 other => QueueError::Database(DatabaseError::Other(sqlx::Error::Protocol(other.to_string()))),
             })

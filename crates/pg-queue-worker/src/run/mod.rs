@@ -49,7 +49,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::inline::Inline;
 pub use self::summary::Summary;
 use self::{
-    ahead::Ahead, control::Control, generation::Generations, hand::Role, lane::Lane, leases::Leases, parts::Parts,
+    ahead::Ahead, control::Control, generation::Generations, lane::Lane, leases::Leases, parts::Parts,
     summary::Counters,
 };
 pub(crate) use self::{generation::Membership, progress::ProgressBoard};
@@ -168,8 +168,7 @@ impl<S: Send + Sync + 'static> Shared<S> {
         let enqueued = Arc::<Notify>::default();
         lanes.iter().for_each(|lane| queue.notify_on_enqueue(lane.queue(), &enqueued));
         for lane in &lanes {
-            let mut connection = control.acquire(Role::Care).await?;
-            queues::exists(&mut *connection, &lane.table).await?;
+            control.run(async |connection| queues::exists(connection, &lane.table).await).await?;
         }
         let registration = Registration {
             id: WorkerId::random(),
@@ -209,8 +208,8 @@ impl<S: Send + Sync + 'static> Shared<S> {
 
     /// Enters the worker into the table of workers.
     async fn register(&self, registration: &Registration) -> Result<(), DatabaseError> {
-        let mut connection = self.control.acquire(Role::Care).await?;
-        workers::register(&mut *connection, self.queue.schema(), registration).await
+        let schema = self.queue.schema();
+        self.control.run(async |connection| workers::register(connection, schema, registration).await).await
     }
 }
 

@@ -6,6 +6,7 @@ use pg_queue_core::{
     WorkerId,
     workers::{self, Registration},
 };
+use sqlx::PgConnection;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -15,7 +16,6 @@ use tokio::{
 use super::{
     RunError, Shared, Summary, acknowledger, claim, clock, cron,
     generation::Reason,
-    hand::Role,
     heart::{Heart, Life},
     maintain, progress, signals,
 };
@@ -159,12 +159,11 @@ impl<S> Shared<S> {
     /// Takes the worker out of the table of workers; or marks it dead, so that others take what it may still hold.
     pub(super) async fn sign_off(&self, id: WorkerId, clean: bool) {
         let schema = self.queue.schema();
-        let signed_off = async {
-            let mut connection = self.control.acquire(Role::Care).await?;
+        let sign_off = async |connection: &mut PgConnection| {
             workers::unwait(&mut *connection, schema, id).await?;
             workers::retire(&mut *connection, schema, id, !clean).await
         };
-        match timeout(FLUSH_TIMEOUT, signed_off).await {
+        match timeout(FLUSH_TIMEOUT, self.control.run(sign_off)).await {
             Ok(Ok(())) => {}
             // Others see the missing heartbeat in its place.
             Ok(Err(error)) => tracing::warn!(%error, "the worker could not sign off"),

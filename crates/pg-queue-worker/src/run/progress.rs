@@ -81,7 +81,7 @@ pub(super) async fn tell<S>(shared: &Shared<S>) {
     }
     for (lane, said) in by_lane {
         let table = &shared.lanes[lane].table;
-        let told = shared.control.run(async |connection| jobs::progress(&mut **connection, table, &said).await);
+        let told = shared.control.run(async |connection| jobs::progress(connection, table, &said).await);
         if let Err(error) = told.await {
             tracing::debug!(queue = %table.queue(), %error, "the progress of jobs was not told");
         }

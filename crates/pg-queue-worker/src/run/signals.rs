@@ -59,7 +59,7 @@ async fn cancel<S>(shared: &Shared<S>, job: &str) {
 pub(super) async fn refresh<S>(shared: &Shared<S>) {
     let names: Vec<_> = shared.lanes.iter().map(|lane| lane.queue().clone()).collect();
     let schema = shared.queue.schema();
-    let read = shared.control.run(async |connection| queues::settings(&mut **connection, schema, &names).await).await;
+    let read = shared.control.run(async |connection| queues::settings(connection, schema, &names).await).await;
     match read {
         Ok(settings) => {
             for (queue, settings) in settings {

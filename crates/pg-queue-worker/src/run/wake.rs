@@ -123,8 +123,7 @@ impl Idle {
             return;
         }
         let schema = shared.queue.schema();
-        let unwished =
-            shared.control.run(async |connection| workers::unwait(&mut **connection, schema, id).await).await;
+        let unwished = shared.control.run(async |connection| workers::unwait(connection, schema, id).await).await;
         if let Err(error) = unwished {
             // It runs out by itself.
             tracing::debug!(%error, "the wish to be woken was not taken back");
@@ -174,13 +173,16 @@ impl Idle {
 
     async fn wish<S>(&mut self, shared: &Shared<S>, id: WorkerId, queues: Vec<QueueName>) {
         self.pause = FIRST_PAUSE;
+        if shared.queue.is_deaf() {
+            // Producers would notify for nothing.
+            self.wish = Wish { again: Some(Instant::now() + WISH / 2), queues, ..Wish::default() };
+            return;
+        }
         // What was announced until now, the look after this will see: it must not wake the worker once more each.
         drain(&mut self.listener);
         let schema = shared.queue.schema();
-        let wished = shared
-            .control
-            .run(async |connection| workers::wait(&mut **connection, schema, &queues, id, WISH).await)
-            .await;
+        let wished =
+            shared.control.run(async |connection| workers::wait(connection, schema, &queues, id, WISH).await).await;
         let now = Instant::now();
         self.wish = match wished {
             Ok(()) => Wish { stands: true, again: Some(now + WISH / 2), queues, failures: 0 },
@@ -229,7 +231,7 @@ async fn next_due<S>(shared: &Shared<S>, serving: &[usize]) -> Option<Duration> 
     let mut next = None;
     let unpaused = serving.iter().map(|lane| &shared.lanes[*lane]).filter(|lane| !lane.is_paused());
     for table in unpaused.map(|lane| &lane.table) {
-        let due = shared.control.run(async |connection| jobs::next_due(&mut **connection, table).await).await;
+        let due = shared.control.run(async |connection| jobs::next_due(connection, table).await).await;
         // An error here is met again by the next claim, which reports it.
         next = next.into_iter().chain(due.ok().flatten()).min();
     }

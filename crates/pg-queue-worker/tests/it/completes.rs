@@ -16,7 +16,7 @@ async fn with_effects() -> Db {
 /// A transaction with the handler's own write in it.
 async fn began(ctx: &Context<App>) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
     let mut transaction = ctx.pool().begin().await?;
-    let effect = sqlx::query("insert into effects values ($1)").bind(ctx.job_id().get());
+    let effect = sqlx::query("insert into effects values ($1)").persistent(false).bind(ctx.job_id().get());
     effect.execute(&mut *transaction).await?;
     Ok(transaction)
 }

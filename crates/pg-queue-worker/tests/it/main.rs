@@ -22,6 +22,8 @@ mod outage;
 mod outputs;
 mod parks;
 #[cfg(unix)]
+mod pooler;
+#[cfg(unix)]
 mod process;
 mod restarts;
 mod run_job;

@@ -142,7 +142,7 @@ struct Book {
 
 impl TransactionHandler<()> for Book {
     async fn run(self, ctx: Context<()>, transaction: &mut PgConnection) -> Result<Outcome, Failure> {
-        let book = sqlx::query("insert into effects (job) values ($1)").bind(ctx.job_id().get());
+        let book = sqlx::query("insert into effects (job) values ($1)").persistent(false).bind(ctx.job_id().get());
         book.execute(&mut *transaction).await?;
         match (self.n, ctx.attempt()) {
             // Fails, panics or is put off once; what it has written goes with that.

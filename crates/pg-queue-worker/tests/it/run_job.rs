@@ -155,7 +155,11 @@ struct Book;
 
 impl TransactionHandler<()> for Book {
     async fn run(self, ctx: Context<()>, tx: &mut sqlx::PgConnection) -> HandlerEnded {
-        sqlx::query("insert into effects (job) values ($1)").bind(ctx.job_id().get()).execute(tx).await?;
+        sqlx::query("insert into effects (job) values ($1)")
+            .persistent(false)
+            .bind(ctx.job_id().get())
+            .execute(tx)
+            .await?;
         Ok(Outcome::Complete)
     }
 }

@@ -42,7 +42,8 @@ async fn five_thousand_jobs_with_random_ends_have_each_exactly_one_effect() {
                     12..14 => {
                         // A commit that is forgotten.
                         let mut transaction = ctx.pool().begin().await?;
-                        let effect = sqlx::query("insert into effects values ($1)").bind(ctx.job_id().get());
+                        let effect =
+                            sqlx::query("insert into effects values ($1)").persistent(false).bind(ctx.job_id().get());
                         effect.execute(&mut *transaction).await?;
                         return Ok(ctx.complete_in(&mut transaction).await?);
                     }

@@ -12,7 +12,7 @@ use pg_queue_core::{Job, QueueName, migrate};
 use pg_queue_embedded::{Database, shared};
 use pg_queue_worker::{Context, Failure, Handler, Outcome, RunError, Summary, Worker, WorkerBuilder};
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres, Transaction, postgres::PgPoolOptions};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +42,19 @@ pub(crate) async fn db() -> Db {
     .await
     .unwrap();
     let pool = database.pool_of(20).await.unwrap();
-    Db { queue: PgQueue::new(pool.clone()), pool, database }
+    Db { queue: handle(&database, &pool), pool, database }
+}
+
+/// A handle on this pool; when all tests are to work through a pooler, on another one that does.
+fn handle(database: &Database, pool: &PgPool) -> PgQueue {
+    #[cfg(unix)]
+    if let Some(pooler) = pg_queue_embedded::shared_pooler() {
+        let options = PgPoolOptions::new().max_connections(20);
+        let pool = options.connect_lazy(&pooler.url(database.name())).unwrap();
+        return PgQueue::builder().transaction_pooler().listener_url(database.url()).unwrap().build(pool);
+    }
+    let _ = database;
+    PgQueue::new(pool.clone())
 }
 
 /// Statements are known by the comment at their head; the server shows no more of them.
@@ -222,7 +234,7 @@ impl Handler<App> for Slow {
 /// Leaves an effect and completes the job with it.
 pub(crate) async fn effect(ctx: &Context<App>) -> Ended {
     let mut transaction = ctx.pool().begin().await?;
-    let effect = sqlx::query("insert into effects (job) values ($1)").bind(ctx.job_id().get());
+    let effect = sqlx::query("insert into effects (job) values ($1)").persistent(false).bind(ctx.job_id().get());
     effect.execute(&mut *transaction).await?;
     let done = ctx.complete_in(&mut transaction).await?;
     transaction.commit().await?;

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use pg_queue_core::{DatabaseError, QueueError, WorkerId, workers};
-use sqlx::{Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -56,9 +56,7 @@ async fn beat<S>(shared: &Shared<S>, id: WorkerId, beaten: &mut Option<Instant>)
         return Ok(true);
     }
     let sent = Instant::now();
-    let beat = async |connection: &mut PoolConnection<Postgres>| {
-        workers::beat(&mut **connection, shared.queue.schema(), id).await
-    };
+    let beat = async |connection: &mut PgConnection| workers::beat(connection, shared.queue.schema(), id).await;
     let alive = shared.control.run(beat).await?;
     if alive {
         *beaten = Some(sent);

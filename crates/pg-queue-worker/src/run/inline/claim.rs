@@ -7,7 +7,7 @@ use pg_queue_core::{
     jobs::{self, Claimant, ClaimedJob, NewJob},
     testing,
 };
-use sqlx::{Connection, Postgres, pool::PoolConnection};
+use sqlx::{Connection, PgConnection};
 
 use super::{
     super::{
@@ -57,8 +57,8 @@ impl<S: Send + Sync + 'static> Inline<S> {
     async fn claim_from(&mut self, lane: usize) -> Result<Option<ClaimedJob>, QueueError> {
         let (shared, table, token) = (&self.shared, &self.shared.lanes[lane].table, LeaseToken::random());
         self.uncertain = true;
-        let claim = async |connection: &mut PoolConnection<Postgres>| {
-            jobs::claim(&mut **connection, table, Claimant::Worker(self.id()), token, Some(&shared.kinds), 1).await
+        let claim = async |connection: &mut PgConnection| {
+            jobs::claim(connection, table, Claimant::Worker(self.id()), token, Some(&shared.kinds), 1).await
         };
         let claimed = shared.control.run(claim).await;
         self.uncertain = claimed.as_ref().is_err_and(|error| error.trouble() == Trouble::Away);
@@ -71,8 +71,8 @@ impl<S: Send + Sync + 'static> Inline<S> {
             self.beat().await?;
             let shared = &self.shared;
             let queues: Vec<&QueueName> = shared.lanes.iter().map(|lane| lane.queue()).collect();
-            let look = async |connection: &mut PoolConnection<Postgres>| {
-                testing::next_scheduled(&mut **connection, shared.queue.schema(), &queues, &shared.kinds).await
+            let look = async |connection: &mut PgConnection| {
+                testing::next_scheduled(connection, shared.queue.schema(), &queues, &shared.kinds).await
             };
             let Some((queue, job)) = shared.control.run(look).await.map_err(QueueError::Database)? else {
                 return Ok(None);
@@ -80,8 +80,8 @@ impl<S: Send + Sync + 'static> Inline<S> {
             let Some(lane) = shared.lanes.iter().position(|lane| lane.queue() == queue) else { return Ok(None) };
             let (table, token) = (&shared.lanes[lane].table, LeaseToken::random());
             self.uncertain = true;
-            let take = async |connection: &mut PoolConnection<Postgres>| {
-                testing::take(&mut **connection, table, self.id(), token, job, None).await
+            let take = async |connection: &mut PgConnection| {
+                testing::take(connection, table, self.id(), token, job, None).await
             };
             let taken = shared.control.run(take).await;
             self.uncertain = taken.as_ref().is_err_and(|error| error.trouble() == Trouble::Away);

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{
-    DatabaseError, LeasedJobId, QueueError, QueueTable, Schema,
+    BEGIN, DatabaseError, LeasedJobId, QueueError, QueueTable, Schema, in_transaction,
     jobs::{self, EndedAttempt, Ending},
     workers::{self, Registration},
 };
@@ -59,16 +59,31 @@ async fn give_back(
     let mut connection = PgConnection::connect_with(options).await.map_err(failed)?;
     let mut left = uncertain;
     for (table, id) in held {
-        left |= !gave_back(&mut connection, table, *id).await.unwrap_or(false);
+        let give_back = async |connection: &mut PgConnection| gave_back(connection, table, *id).await;
+        left |= !apart(&mut connection, schema, give_back).await.unwrap_or(false);
     }
     if uncertain {
         // What is on its way may arrive after this. Who is in the table as dead is not entered once more, and what it claims
         // then is rescued. Mostly it is there already, which is an error here.
-        drop(workers::register(&mut connection, schema, worker).await);
+        let register = async |connection: &mut PgConnection| workers::register(connection, schema, worker).await;
+        drop(apart(&mut connection, schema, register).await);
     }
-    workers::retire(&mut connection, schema, worker.id, left).await?;
+    let retire = async |connection: &mut PgConnection| workers::retire(connection, schema, worker.id, left).await;
+    apart(&mut connection, schema, retire).await?;
     drop(connection.close().await);
     Ok(())
+}
+
+/// Through a pooler in a transaction of its own.
+async fn apart<T, E: From<DatabaseError>>(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    if schema.is_pooled() {
+        return in_transaction(connection, schema, BEGIN, work).await;
+    }
+    work(connection).await
 }
 
 /// Answers whether the job is not held any more: because of this, or because its end was told at the last moment.

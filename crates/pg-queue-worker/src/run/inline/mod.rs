@@ -25,7 +25,7 @@ use pg_queue_core::{
     JobId, QueueError, WorkerId,
     workers::{self, Observed, Registration},
 };
-use sqlx::{Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::{
     sync::{
         broadcast::{self, error::TryRecvError},
@@ -95,9 +95,7 @@ impl<S: Send + Sync + 'static> Inline<S> {
     /// What a worker does for its queues now and then, and before its first claim.
     async fn look_after(&mut self) -> Result<(), QueueError> {
         let shared = &self.shared;
-        let observe = async |connection: &mut PoolConnection<Postgres>| {
-            workers::observe(&mut **connection, shared.queue.schema()).await
-        };
+        let observe = async |connection: &mut PgConnection| workers::observe(connection, shared.queue.schema()).await;
         let seen: Vec<Observed> = shared.control.run(observe).await?;
         let dead: Vec<WorkerId> =
             seen.iter().filter(|worker| worker.dead_for.is_some()).map(|worker| worker.id).collect();

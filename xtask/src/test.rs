@@ -14,6 +14,7 @@ use crate::{database, postgres, workspace};
 
 mod count;
 mod executables;
+mod pooled;
 
 use count::Count;
 
@@ -26,6 +27,7 @@ Examples:
   cargo xtask test -- -p pg-queue-core         the tests of one crate
   cargo xtask test -- -- --nocapture rescue    tests named `rescue`, with their output
   cargo xtask test --pg 14                     on PostgreSQL 14, fetched if it is missing
+  cargo xtask test --pooled                    the tests of client and worker, through PgBouncer
 
 On a machine without cargo, or as a user who cannot write here, from a copy in a folder DIR:
   cargo test --workspace --no-run 2>&1 | grep -o '[^(]*/deps/[^)]*' | xargs cp -t DIR
@@ -35,6 +37,9 @@ On a machine without cargo, or as a user who cannot write here, from a copy in a
 /// Where the tests look for their server.
 const SERVER: &str = "PG_QUEUE_TEST_SERVER";
 
+/// Tells the tests of client and worker to start a pooler and go through it.
+const POOLER: &str = "PG_QUEUE_TEST_POOLER";
+
 /// Run all tests on one PostgreSQL server, and say how many ran
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
@@ -42,6 +47,10 @@ pub(crate) struct Args {
     /// Test on this major version of PostgreSQL, fetched by `cargo xtask postgres`
     #[arg(long, value_name = "MAJOR", value_parser = postgres::major())]
     pg: Option<u32>,
+
+    /// Let client and worker go through a PgBouncer that hands out connections by transaction
+    #[arg(long, conflicts_with = "executables")]
+    pooled: bool,
 
     /// Run the test executables in this folder instead of building them
     #[arg(long, value_name = "DIR")]
@@ -68,6 +77,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
     let prepare = |command: &mut Command| {
         command.env(SERVER, server.admin_url());
+        if args.pooled {
+            command.env(POOLER, "1");
+        }
         if let Some(folder) = &bin_dir {
             // For the tests that start servers of their own.
             command.env("PG_BIN", folder).env_remove("DATABASE_URL");
@@ -78,7 +90,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Some(folder) => executables::run(folder, &args.rest, prepare, &mut count)?,
         None => {
             let mut command = workspace::cargo();
-            command.arg("test").args(cargo_arguments(&args.rest));
+            let rest = if args.pooled { pooled::arguments(&args.rest) } else { args.rest.clone() };
+            command.arg("test").args(cargo_arguments(&rest));
             prepare(&mut command);
             count.run(&mut command).context("cargo could not be started")?.success()
         }

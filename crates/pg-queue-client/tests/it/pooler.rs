@@ -223,9 +223,9 @@ async fn a_job_in_a_transaction_of_the_application_goes_through_a_pooler_with_it
             let id = Task { n }.enqueue(mgr.on(&mut transaction)).await.unwrap().id();
             let keeps = n % 2 == 0;
             if keeps {
-                transaction.commit().await.unwrap()
+                transaction.commit().await.unwrap();
             } else {
-                transaction.rollback().await.unwrap()
+                transaction.rollback().await.unwrap();
             }
             let stored = mgr.queue.get(&work, id).await.unwrap();
             assert_eq!(stored.map(|job| serde_json::from_str::<Task>(&job.payload).unwrap().n), keeps.then_some(n));

@@ -54,4 +54,5 @@ pub const MIGRATIONS: &[Migration] = migrations![
     10 "0010" "topics",
     11 "0011" "logs",
     12 "0012" "groups",
+    13 "0013" "bindings",
 ];

@@ -148,7 +148,8 @@ async fn a_user_who_may_not_create_anything_finds_nothing_to_do() {
     db.drop_role(connection).await;
 }
 
-/// What there is in a schema: tables and columns, indexes, functions, triggers, partitions.
+/// What there is in a schema: tables and columns, indexes, functions, triggers, constraints, partitions. The triggers behind
+/// foreign keys have names that differ from one database to the next.
 async fn inventory(db: &Db, schema: &str) -> Vec<String> {
     sqlx::query_scalar(
         r"select replace(line, $1 || '.', '') from (
@@ -157,7 +158,9 @@ async fn inventory(db: &Db, schema: &str) -> Vec<String> {
             union all select indexdef from pg_indexes where schemaname = $1
             union all select pg_get_functiondef(oid) from pg_proc where pronamespace = $1::regnamespace
             union all select pg_get_triggerdef(t.oid) from pg_trigger as t
-                join pg_class as c on c.oid = tgrelid where relnamespace = $1::regnamespace
+                join pg_class as c on c.oid = tgrelid where relnamespace = $1::regnamespace and not tgisinternal
+            union all select format('%s of %s: %s', conname, conrelid::regclass, pg_get_constraintdef(oid))
+            from pg_constraint where connamespace = $1::regnamespace
             union all select relname::text || coalesce(pg_get_expr(relpartbound, oid), '') || coalesce(reloptions::text, '')
                 || relpersistence::text
             from pg_class where relnamespace = $1::regnamespace

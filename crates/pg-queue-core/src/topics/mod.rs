@@ -1,5 +1,6 @@
-//! Notifications, and messages to topics.
+//! Notifications, messages to topics, and bindings of topics to queues.
 
+mod binding;
 mod envelope;
 mod publish;
 mod topic;
@@ -12,6 +13,7 @@ use sqlx::PgExecutor;
 use crate::{DatabaseError, Schema, sql};
 
 pub use self::{
+    binding::{BindError, Binding, DEFAULT_KIND, Filter, NewBinding, bind, bindings, unbind},
     envelope::{Body, Message, channels, unpack},
     publish::{MAX_MESSAGE_BYTES, PublishError, fetch, prune, publish},
     topic::{InvalidTopic, Topic, TopicPattern},

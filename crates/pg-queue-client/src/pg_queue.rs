@@ -54,7 +54,7 @@ pub struct PgQueue {
     pub cache: Cache,
     /// Request-response.
     pub request_response: RequestResponse,
-    /// Messages to topics.
+    /// Messages to topics, and topics into queues.
     pub topics: Topics,
     /// Logs: topics that keep their messages.
     pub logs: Logs,
@@ -275,8 +275,8 @@ impl PgQueueBuilder {
     /// what was answered in the last moments before a crash of the server is lost then (up to three times its
     /// `wal_writer_delay`, which is 0.6 s unless somebody has set it). Default: nothing that was answered is lost.
     ///
-    /// Not for what goes into a transaction of yours, nor for jobs with a unique key: those are committed as ever, and so is
-    /// everything else that the pool's connections do.
+    /// Not for what goes into a transaction of yours, nor for jobs with a unique key, nor for messages that become jobs: those are
+    /// committed as ever, and so is everything else that the pool's connections do.
     #[must_use]
     pub fn lose_jobs_on_crash(mut self) -> Self {
         self.commit = Commit::LoseOnCrash;

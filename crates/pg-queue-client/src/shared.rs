@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use pg_queue_core::{
     DatabaseError, QueueName, QueueTable, Schema, TraceContext,
     jobs::{Commit, NewJob},
+    topics::Message,
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -72,6 +73,11 @@ impl Shared {
         for job in jobs.iter_mut().filter(|job| !job.options.has_trace_context()) {
             job.options = std::mem::take(&mut job.options).trace_context(context.clone());
         }
+    }
+
+    /// Gives a message the trace context of its sender, for the jobs that are made of it.
+    pub(crate) fn trace_message(&self, message: &mut Message) {
+        message.trace_context = self.tracer.as_ref().and_then(|tracer| tracer());
     }
 
     pub(crate) fn table(&self, queue: &QueueName) -> QueueTable {

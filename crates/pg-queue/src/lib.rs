@@ -55,7 +55,7 @@ pub use pg_queue_client::{
     FiredSchedule, InvalidCron, NotFired, NotFiredReason, PutScheduleError, Schedule, ScheduleError, Schedules,
     next_times,
 };
-/// Messages to whoever is subscribed.
+/// Messages to whoever is subscribed, into queues that are bound, and into logs.
 pub use pg_queue_client::{logs, topics};
 #[cfg(feature = "cron")]
 pub use pg_queue_core::schedules::{InvalidSchedule, StoredSchedule};

@@ -8,9 +8,9 @@ use sqlx::{
     postgres::{PgDatabaseError, PgSeverity},
 };
 
-/// What an error says about the jobs of a statement.
+/// What an error says about the jobs, or the messages, of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blame {
+pub(crate) enum Blame {
     /// Undone, and perhaps because of a single job.
     Job,
     /// Undone, and it would be the same for each of them.
@@ -21,15 +21,20 @@ pub(super) enum Blame {
 
 pub(super) fn blame(error: &PushError) -> Blame {
     match error {
-        PushError::Queue(QueueError::Missing(_) | QueueError::Database(DatabaseError::NotMigrated { .. })) => {
-            Blame::Queue
-        }
-        PushError::Queue(QueueError::Database(DatabaseError::Other(sqlx::Error::Database(error)))) => {
+        PushError::Queue(QueueError::Missing(_)) => Blame::Queue,
+        PushError::Queue(QueueError::Database(error)) => blame_database(error),
+        _ => Blame::Job,
+    }
+}
+
+pub(crate) fn blame_database(error: &DatabaseError) -> Blame {
+    match error {
+        DatabaseError::NotMigrated { .. } => Blame::Queue,
+        DatabaseError::Other(sqlx::Error::Database(error)) => {
             let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
             by_code(severity, error.code().as_deref().unwrap_or_default())
         }
-        PushError::Queue(_) => Blame::Connection,
-        _ => Blame::Job,
+        _ => Blame::Connection,
     }
 }
 

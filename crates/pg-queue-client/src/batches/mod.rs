@@ -21,7 +21,10 @@ use pg_queue_core::{
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
-pub(crate) use self::{error::repeated_database, lanes::Batches};
+pub(crate) use self::{
+    error::{Blame, blame_database, repeated_database},
+    lanes::Batches,
+};
 use self::{
     lanes::{Key, Waiting},
     loan::Loan,

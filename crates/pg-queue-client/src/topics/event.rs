@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use pg_queue_core::{DecodeError, topics::Topic};
+use pg_queue_core::{
+    DecodeError,
+    topics::{Attributes, Topic},
+};
 
 /// What a subscriber receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Received<M> {
     pub topic: Topic,
     /// What it says.
     pub message: M,
+    /// What its sender has said about it.
+    pub attributes: Attributes,
 }
 
 /// A message that is not what its subscriber expects. Displays without the message itself, which is not for logs.

@@ -53,9 +53,12 @@ impl<M: DeserializeOwned> Stream for Subscription<M> {
 }
 
 fn decode<M: DeserializeOwned>(arrived: Arrived) -> Event<M> {
-    let Arrived::Message(topic, body) = arrived else { return Event::Gap };
+    let Arrived::Message(topic, attributes, body) = arrived else { return Event::Gap };
     match from_json(body.as_bytes()) {
-        Ok(message) => Event::Message(Received { topic, message }),
+        Ok(message) => {
+            let attributes = attributes.map(Arc::unwrap_or_clone).unwrap_or_default();
+            Event::Message(Received { topic, message, attributes })
+        }
         Err(error) => Event::Undecodable(Undecodable { topic, json: String::from(&*body), error }),
     }
 }

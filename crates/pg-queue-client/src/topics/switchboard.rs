@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use pg_queue_core::topics::{self as statements, Body, Topic, TopicPattern, channels, unpack};
+use pg_queue_core::topics::{self as statements, Attributes, Body, Carried, Topic, TopicPattern, channels, unpack};
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 use tokio::sync::{
@@ -25,7 +25,7 @@ const BUFFER: usize = 4096;
 /// What a subscription is told. Cheap to clone: one message may go to thousands.
 #[derive(Debug, Clone)]
 pub(super) enum Arrived {
-    Message(Topic, Arc<str>),
+    Message(Topic, Option<Arc<Attributes>>, Arc<str>),
     Gap,
 }
 
@@ -46,7 +46,7 @@ enum Order {
     },
     Leave(u64),
     /// A long message, or nothing if it is gone.
-    Fetched(Topic, Option<String>),
+    Fetched(Topic, Attributes, Option<String>),
 }
 
 #[derive(Debug)]
@@ -186,12 +186,10 @@ impl Board {
         exact.chain(patterns.filter(|subscriber| subscriber.pattern.matches(topic.as_str())))
     }
 
-    fn tell(&self, topic: Topic, body: &str) {
-        if self.wanting(&topic).next().is_none() {
-            return;
-        }
-        let (topic, body) = (topic, Arc::<str>::from(body));
-        self.wanting(&topic).for_each(|it| it.tell(Arrived::Message(topic.clone(), Arc::clone(&body))));
+    fn tell(&self, topic: &Topic, attributes: Attributes, body: &str) {
+        let attributes = (!attributes.is_empty()).then(|| Arc::new(attributes));
+        let arrived = Arrived::Message(topic.clone(), attributes, Arc::from(body));
+        self.wanting(topic).for_each(|it| it.tell(arrived.clone()));
     }
 
     fn tell_gap(&self) {
@@ -255,8 +253,8 @@ impl Exchange {
                     }
                 }
             }
-            Order::Fetched(topic, Some(body)) => self.board.tell(topic, &body),
-            Order::Fetched(topic, None) => self.board.wanting(&topic).for_each(|it| it.tell(Arrived::Gap)),
+            Order::Fetched(topic, attributes, Some(body)) => self.board.tell(&topic, attributes, &body),
+            Order::Fetched(topic, _, None) => self.board.wanting(&topic).for_each(|it| it.tell(Arrived::Gap)),
         }
     }
 
@@ -270,24 +268,33 @@ impl Exchange {
     }
 
     fn hand_out(&self, payload: &str) {
-        for message in unpack(payload) {
-            let Some((topic, body)) = message else {
+        for carried in unpack(payload) {
+            let handed = carried.and_then(|carried| self.hand_out_one(&carried));
+            if handed.is_none() {
                 tracing::warn!(
                     "a notification could not be read: another version of pg-queue has sent it, or somebody else"
                 );
                 return self.board.tell_gap();
-            };
-            let Ok(topic) = Topic::new(topic) else { continue };
-            match body {
-                Body::Inline(body) => self.board.tell(topic, body),
-                Body::Stored(id) if self.board.wanting(&topic).next().is_some() => self.fetch(topic, id),
-                Body::Stored(_) => {}
             }
         }
     }
 
+    /// `None` when it cannot be read.
+    fn hand_out_one(&self, carried: &Carried<'_>) -> Option<()> {
+        let Ok(topic) = Topic::new(carried.topic) else { return Some(()) };
+        if self.board.wanting(&topic).next().is_none() {
+            return Some(());
+        }
+        let attributes = carried.attributes()?;
+        match carried.body {
+            Body::Inline(body) => self.board.tell(&topic, attributes, body),
+            Body::Stored(id) => self.fetch(topic, attributes, id),
+        }
+        Some(())
+    }
+
     /// Fetches a long message, beside what else arrives.
-    fn fetch(&self, topic: Topic, id: i64) {
+    fn fetch(&self, topic: Topic, attributes: Attributes, id: i64) {
         let (shared, orders) = (Arc::clone(&self.shared), self.orders.clone());
         tokio::spawn(async move {
             let fetch =
@@ -301,7 +308,7 @@ impl Exchange {
             };
             if let Some(orders) = orders.upgrade() {
                 // The task may have ended, with the last subscription.
-                drop(orders.send(Order::Fetched(topic, body)));
+                drop(orders.send(Order::Fetched(topic, attributes, body)));
             }
         });
     }

@@ -3,6 +3,7 @@
 mod ack;
 mod at_hand;
 mod batches;
+mod bindings;
 mod cache;
 mod clock;
 mod connecting;

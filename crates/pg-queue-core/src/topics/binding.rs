@@ -109,7 +109,7 @@ pub async fn bind(executor: impl PgExecutor<'_>, schema: &Schema, binding: &NewB
         ));
     }
     let filter = (!filter.is_empty()).then(|| serde_json::to_string(filter).expect("a map of strings is JSON"));
-    sqlx::query(sql::in_schema(include_str!("bind.sql"), schema))
+    sql::query(include_str!("bind.sql"), schema)
         .bind(pattern.as_str())
         .bind(queue.as_str())
         .bind(kind)
@@ -137,7 +137,7 @@ pub async fn unbind(
     queue: &QueueName,
     kind: &str,
 ) -> Result<bool, DatabaseError> {
-    sqlx::query_scalar(sql::in_schema(include_str!("unbind.sql"), schema))
+    sql::query_scalar(include_str!("unbind.sql"), schema)
         .bind(pattern.as_str())
         .bind(queue.as_str())
         .bind(kind)
@@ -151,7 +151,7 @@ pub async fn unbind(
 /// # Errors
 /// The migrations are missing or the database failed.
 pub async fn bindings(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<Binding>, DatabaseError> {
-    sqlx::query_as(sql::in_schema(include_str!("bindings.sql"), schema))
+    sql::query_as(include_str!("bindings.sql"), schema)
         .fetch_all(executor)
         .await
         .map_err(|error| DatabaseError::new(error, schema))

@@ -3,11 +3,12 @@
 //! A notification costs the server about as much whatever it carries, so that messages travel together, up to its 7,999
 //! bytes. A line of its own comes first, with random digits: of two equal notifications in one transaction the server delivers
 //! only one. Then each message: its topic, a space, and either its length, a colon and itself, or an `@`, the number under which
-//! it is stored, and a colon.
+//! it is stored, and a colon. If it has attributes, a comma and their length stand before the colon, and they themselves, as JSON,
+//! at the end. What is published from SQL is written by `pg_queue_publish`.
 
 use std::fmt::Write;
 
-use super::{Topic, server_channel};
+use super::{Attributes, Message, server_channel};
 use crate::Schema;
 
 /// How many channels the topics of a schema are divided among, by their first word. A process hears all of a channel.
@@ -16,19 +17,28 @@ const CHANNELS: u32 = 16;
 /// How much one notification carries; PostgreSQL's limit is 7,999.
 const MOST_BYTES: usize = 7900;
 
-/// What is longer than this is stored, and only its number is sent.
+/// What is longer than this, attributes included, is stored, and only its number and the attributes are sent.
 const MOST_INLINE: usize = 7500;
 
 /// The first characters of every notification: which way of writing it is.
 const FORMAT: &str = "1 ";
 
-/// A message on its way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Where it goes.
-    pub topic: Topic,
-    /// What it says, as JSON.
-    pub body: String,
+/// A message that was received, as its notification has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried<'n> {
+    /// Where it was sent to: a topic, unless somebody else has sent it.
+    pub topic: &'n str,
+    /// What it says.
+    pub body: Body<'n>,
+    attributes: &'n str,
+}
+
+impl Carried<'_> {
+    /// Its attributes; `None` when they cannot be read.
+    #[must_use]
+    pub fn attributes(&self) -> Option<Attributes> {
+        if self.attributes.is_empty() { Some(Attributes::new()) } else { serde_json::from_str(self.attributes).ok() }
+    }
 }
 
 /// The body of a message that was received.
@@ -54,10 +64,12 @@ pub(super) fn pack(schema: &Schema, messages: &[Message]) -> Packed {
     let mut packed = Packed::default();
     // For each channel the notification that has room.
     let mut open: [Option<usize>; CHANNELS as usize] = [None; CHANNELS as usize];
-    for Message { topic, body } in messages {
+    for message in messages {
+        let Message { topic, body, .. } = message;
+        let attributes = message.attributes_json();
         let number = number_of(topic.as_str());
-        let inline = body.len() <= MOST_INLINE;
-        let needed = topic.as_str().len() + 24 + if inline { body.len() } else { 0 };
+        let inline = body.len() + attributes.len() <= MOST_INLINE;
+        let needed = topic.as_str().len() + 32 + attributes.len() + if inline { body.len() } else { 0 };
         let place = &mut open[number as usize];
         let at = match *place {
             Some(at) if packed.payloads[at].len() + needed <= MOST_BYTES => at,
@@ -70,21 +82,28 @@ pub(super) fn pack(schema: &Schema, messages: &[Message]) -> Packed {
         *place = Some(at);
         let payload = &mut packed.payloads[at];
         let written = if inline {
-            write!(payload, "{topic} {}:{body}", body.len())
+            write!(payload, "{topic} {}", body.len())
         } else {
             let id = rand::random();
             packed.stored.push(id);
             packed.bodies.push(body.clone());
-            write!(payload, "{topic} @{id}:")
+            write!(payload, "{topic} @{id}")
         };
+        let written = written.and_then(|()| match attributes.len() {
+            0 => payload.write_char(':'),
+            length => write!(payload, ",{length}:"),
+        });
         written.expect("writing to a string cannot fail");
+        if inline {
+            payload.push_str(body);
+        }
+        payload.push_str(&attributes);
     }
     packed
 }
 
-/// The messages in a notification: the topic and the body of each. `None` stands for what cannot be read, and ends it: another
-/// version wrote it, or somebody else.
-pub fn unpack(payload: &str) -> impl Iterator<Item = Option<(&str, Body<'_>)>> {
+/// The messages in a notification. `None` stands for what cannot be read, and ends it: another version wrote it, or somebody else.
+pub fn unpack(payload: &str) -> impl Iterator<Item = Option<Carried<'_>>> {
     let start = payload.strip_prefix(FORMAT).and_then(|rest| rest.split_once('\n'));
     let mut rest = start.map(|(_, rest)| rest);
     let mut broken = rest.is_none();
@@ -102,14 +121,22 @@ pub fn unpack(payload: &str) -> impl Iterator<Item = Option<(&str, Body<'_>)>> {
     })
 }
 
-fn first(text: &str) -> Option<((&str, Body<'_>), &str)> {
+fn first(text: &str) -> Option<(Carried<'_>, &str)> {
     let (topic, rest) = text.split_once(' ')?;
-    let (number, rest) = rest.split_once(':')?;
-    if let Some(id) = number.strip_prefix('@') {
-        return Some(((topic, Body::Stored(id.parse().ok()?)), rest));
-    }
-    let (body, rest) = rest.split_at_checked(number.parse().ok()?)?;
-    Some(((topic, Body::Inline(body)), rest))
+    let (numbers, rest) = rest.split_once(':')?;
+    let (number, length) = match numbers.split_once(',') {
+        Some((number, length)) => (number, length.parse().ok()?),
+        None => (numbers, 0),
+    };
+    let (body, rest) = match number.strip_prefix('@') {
+        Some(id) => (Body::Stored(id.parse().ok()?), rest),
+        None => {
+            let (body, rest) = rest.split_at_checked(number.parse().ok()?)?;
+            (Body::Inline(body), rest)
+        }
+    };
+    let (attributes, rest) = rest.split_at_checked(length)?;
+    Some((Carried { topic, body, attributes }, rest))
 }
 
 /// The channels, by the server's names, on which messages for this pattern come.
@@ -134,14 +161,14 @@ fn number_of(topic: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, CHANNELS, MOST_INLINE, Message, channels, number_of, pack, unpack};
+    use super::{Body, CHANNELS, MOST_INLINE, Packed, channels, number_of, pack, unpack};
     use crate::{
         Schema,
-        topics::{MAX_NOTIFY_BYTES, Topic, TopicPattern},
+        topics::{MAX_ATTRIBUTES_BYTES, MAX_NOTIFY_BYTES, Message, Topic, TopicPattern},
     };
 
     fn message(topic: &str, body: impl Into<String>) -> Message {
-        Message { topic: Topic::new(topic).unwrap(), body: body.into() }
+        Message { topic: Topic::new(topic).unwrap(), body: body.into(), attributes: [].into(), trace_context: None }
     }
 
     #[test]
@@ -152,13 +179,39 @@ mod tests {
         messages.push(message("orders.us", "y".repeat(MOST_INLINE + 1)));
         messages.push(message("orders.us", "z".repeat(MOST_INLINE)));
         let packed = pack(&Schema::default(), &messages);
-        assert!(packed.payloads.iter().all(|payload| payload.len() <= MAX_NOTIFY_BYTES));
         assert_eq!((packed.payloads.len(), packed.stored.len()), (2, 1));
+        assert_unpacks(&messages, &packed);
+    }
+
+    #[test]
+    fn attributes_travel_with_their_message_whatever_its_length() {
+        let with = |length: usize, attributes: &[(&str, &str)]| {
+            let attributes =
+                attributes.iter().map(|(name, value)| (String::from(*name), String::from(*value))).collect();
+            Message { attributes, ..message("orders.eu", "x".repeat(length)) }
+        };
+        let longest = "v".repeat(MAX_ATTRIBUTES_BYTES - r#"{"n":""}"#.len());
+        let messages = [
+            with(3, &[("country", "at"), ("ä,:\"", "}7:")]),
+            with(0, &[("n", &longest)]),
+            with(MOST_INLINE - MAX_ATTRIBUTES_BYTES, &[("n", &longest)]),
+            with(MOST_INLINE - MAX_ATTRIBUTES_BYTES + 1, &[("n", &longest)]),
+            with(4, &[]),
+        ];
+        let packed = pack(&Schema::default(), &messages);
+        assert_eq!(packed.stored.len(), 1);
+        assert_unpacks(&messages, &packed);
+    }
+
+    /// What was stored is the first of them that was.
+    fn assert_unpacks(messages: &[Message], packed: &Packed) {
+        assert!(packed.payloads.iter().all(|payload| payload.len() <= MAX_NOTIFY_BYTES));
         let read: Vec<_> = packed.payloads.iter().flat_map(|payload| unpack(payload)).map(Option::unwrap).collect();
         assert_eq!(read.len(), messages.len());
-        for (message, (topic, body)) in messages.iter().zip(read) {
-            assert_eq!(message.topic.as_str(), topic);
-            match body {
+        for (message, carried) in messages.iter().zip(read) {
+            assert_eq!(message.topic.as_str(), carried.topic);
+            assert_eq!(carried.attributes().as_ref(), Some(&message.attributes));
+            match carried.body {
                 Body::Inline(body) => assert_eq!(body, message.body),
                 Body::Stored(id) => assert_eq!((id, &message.body), (packed.stored[0], &packed.bodies[0])),
             }
@@ -173,9 +226,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said_once() {
-        for (payload, good) in
-            [("", 0), ("2 00\na 1:x", 0), ("1 00\na 1:xa 5:x", 1), ("1 00\na x:y", 0), ("1 0\na 1:ä", 0)]
-        {
+        for (payload, good) in [
+            ("", 0),
+            ("2 00\na 1:x", 0),
+            ("1 00\na 1:xa 5:x", 1),
+            ("1 00\na x:y", 0),
+            ("1 0\na 1:ä", 0),
+            ("1 0\na 1,9:x{}", 0),
+        ] {
             let read: Vec<_> = unpack(payload).collect();
             assert_eq!(read.len(), good + 1, "{payload}");
             assert!(read[good].is_none() && read[..good].iter().all(Option::is_some), "{payload}");

@@ -2,6 +2,7 @@
 
 mod binding;
 mod envelope;
+mod message;
 mod publish;
 mod topic;
 
@@ -14,8 +15,9 @@ use crate::{DatabaseError, Schema, sql};
 
 pub use self::{
     binding::{BindError, Binding, DEFAULT_KIND, Filter, NewBinding, bind, bindings, unbind},
-    envelope::{Body, Message, channels, unpack},
-    publish::{MAX_MESSAGE_BYTES, PublishError, fetch, prune, publish},
+    envelope::{Body, Carried, channels, unpack},
+    message::{Attributes, MAX_ATTRIBUTES_BYTES, MAX_MESSAGE_BYTES, Message},
+    publish::{PublishError, bound, fetch, prune, publish, publish_bound, publish_unbound},
     topic::{InvalidTopic, Topic, TopicPattern},
 };
 

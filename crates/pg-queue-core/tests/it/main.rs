@@ -1,5 +1,6 @@
 //! pg-queue-core against a real PostgreSQL: one binary, so that one server serves all tests; one module a subject.
 
+mod bindings;
 mod cache;
 mod cancel;
 mod claim;

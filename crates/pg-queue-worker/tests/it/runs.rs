@@ -83,6 +83,26 @@ async fn an_alias_runs_the_jobs_of_the_old_kind() {
     assert_eq!(worker.stop().await.completed, 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_to_a_topic_that_is_bound_for_a_type_is_run_by_its_handler() {
+    let db = db().await;
+    db.queue.topics.bind("tasks.>", &work()).kind::<Task>().filter("country", ["at"]).await.unwrap();
+    let (sender, mut ran) = mpsc::unbounded_channel();
+    let app = App::new(move |n, ctx| {
+        let of = |key: &str| ctx.metadata().get(key).cloned().unwrap_or_default();
+        sender.send((n, of("topic"), of("attributes"))).unwrap();
+        async { Ok(Outcome::Complete) }
+    });
+    let worker = start(tasks().build(&db.queue, app).unwrap());
+    db.queue.topics.publish("tasks.eu", &Task { n: 1 }).await.unwrap();
+    db.queue.topics.message("tasks.eu", &Task { n: 2 }).attribute("country", "at").publish().await.unwrap();
+    db.execute("select pg_queue_publish('tasks.us', '{\"n\": 3}', '{\"country\": \"at\"}')").await;
+    for (n, topic) in [(2, "tasks.eu"), (3, "tasks.us")] {
+        assert_eq!(soon(ran.recv()).await, Some((n, topic.into(), serde_json::json!({"country": "at"}))));
+    }
+    assert_eq!(worker.stop().await.completed, 2);
+}
+
 #[derive(Serialize, Deserialize, Job)]
 #[job(crate = "pg_queue_core", queue = "work")]
 struct Stranger;

@@ -9,9 +9,7 @@ use std::{
 
 use pg_queue_core::{
     DecodeError, from_json,
-    logs::{
-        self as statements, BatchId, FailedMessage, GroupError, GroupName, LogTable, LoggedMessage, Position,
-    },
+    logs::{self as statements, BatchId, FailedMessage, GroupError, GroupName, LogTable, LoggedMessage, Position},
 };
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
@@ -148,9 +146,8 @@ impl Keeper {
             let Member { shared, table, group, lease } = &*member;
             loop {
                 sleep(*lease / 3).await;
-                let extend = shared.run(async |connection| {
-                    statements::extend(connection, table, group, id, *lease).await
-                });
+                let extend =
+                    shared.run(async |connection| statements::extend(connection, table, group, id, *lease).await);
                 match extend.await {
                     Ok(()) => {}
                     // Whoever acknowledges it is told.

@@ -113,9 +113,8 @@ impl<M: DeserializeOwned> Group<M> {
         let Member { shared, table, group, lease } = &*self.member;
         let id = BatchId::random();
         let mut connection = at_hand::Connection::acquire(shared).await.map_err(LogError::from)?;
-        let receive = async |connection: &mut PgConnection| {
-            statements::receive(connection, table, group, most, *lease, id).await
-        };
+        let receive =
+            async |connection: &mut PgConnection| statements::receive(connection, table, group, most, *lease, id).await;
         let messages = connection.run(receive).await?;
         connection.put_back();
         Ok((!messages.is_empty()).then(|| Batch::new(Arc::clone(&self.member), id, messages)))

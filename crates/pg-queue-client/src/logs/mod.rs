@@ -212,9 +212,8 @@ impl Logs {
         positions: Option<&[Position]>,
     ) -> Result<u64, LogError> {
         let table = log.table(&self.shared.schema);
-        let retry = self.shared.run(async |connection| {
-            statements::retry_parked(connection, &table, group, positions).await
-        });
+        let retry =
+            self.shared.run(async |connection| statements::retry_parked(connection, &table, group, positions).await);
         let retried = retry.await?;
         self.shared.bells.ring(&log.wake_key());
         Ok(retried)
@@ -231,9 +230,8 @@ impl Logs {
         positions: Option<&[Position]>,
     ) -> Result<u64, LogError> {
         let table = log.table(&self.shared.schema);
-        let discard = self.shared.run(async |connection| {
-            statements::discard_parked(connection, &table, group, positions).await
-        });
+        let discard =
+            self.shared.run(async |connection| statements::discard_parked(connection, &table, group, positions).await);
         discard.await
     }
 }

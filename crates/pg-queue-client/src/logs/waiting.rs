@@ -101,9 +101,8 @@ impl Waiting {
         let now = Instant::now();
         let key = member.table.log().wake_key();
         let schema = &member.shared.schema;
-        let wished = member
-            .shared
-            .run(async |connection| workers::wait_for(connection, schema, &[&key], self.id, WISH).await);
+        let wished =
+            member.shared.run(async |connection| workers::wait_for(connection, schema, &[&key], self.id, WISH).await);
         match wished.await {
             Ok(()) => Some(now + WISH / 2),
             Err(error) => {

@@ -192,12 +192,7 @@ impl Sender {
     }
 
     /// Sends what nobody keeps. What is sent to a bound topic goes the other way, and the rest is tried again.
-    async fn send(
-        &self,
-        link: &mut Link,
-        messages: Vec<Message>,
-        answers: Vec<Answer>,
-    ) -> Result<(), Lost> {
+    async fn send(&self, link: &mut Link, messages: Vec<Message>, answers: Vec<Answer>) -> Result<(), Lost> {
         let schema = &self.shared.schema;
         // Nobody keeps these messages, so that nothing is gained by waiting for the disk.
         let send = async |connection: &mut PgConnection| {

@@ -92,7 +92,8 @@ impl Drop for Pooler {
 }
 
 /// The pooler in front of the [shared](crate::shared()) server, through which tests are to work; `None` unless
-/// `PG_QUEUE_TEST_POOLER` is set. It has four connections for each database, so that they are shared indeed.
+/// `PG_QUEUE_TEST_POOLER` is set. It has four connections for each database, so that they are shared indeed, and
+/// takes one back after two seconds from whoever has left a transaction open: a handler that is dropped while it begins one does.
 ///
 /// # Panics
 ///
@@ -122,6 +123,7 @@ fn write(folder: &Path, account: Option<Account>, options: &PgConnectOptions, co
          pool_mode = transaction\n\
          default_pool_size = {connections}\n\
          max_client_conn = 2000\n\
+         idle_transaction_timeout = 2\n\
          unix_socket_dir = {folder}\n\
          listen_port = {PORT}\n\
          auth_type = trust\n\

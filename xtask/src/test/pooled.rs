@@ -3,7 +3,10 @@
 use std::ffi::OsString;
 
 /// The tests that cannot be run through a pooler, and why. The start of a name stands for all that begin with it.
-const LEFT_OUT: [(&str, &str); 0] = [];
+const LEFT_OUT: [(&str, &str); 1] = [(
+    "wakes::a_busy_queue_has_no_waiters",
+    "counts on claims that come every few milliseconds, and each takes four round trips here",
+)];
 
 /// What is passed to `cargo test`: the tests of client and worker unless others are chosen, without those that are left out.
 pub(super) fn arguments(rest: &[OsString]) -> Vec<OsString> {

@@ -75,7 +75,7 @@ async fn a_server_that_goes_away_is_noticed_although_the_pool_had_connections() 
 async fn a_closed_pool_is_named() {
     let db = database().await;
     let work = db.queue("work").await;
-    db.pool.close().await;
+    db.mgr.pool().close().await;
     let closed = "the connection pool is closed";
     assert!(db.mgr.queue.push(&work, &1).await.unwrap_err().to_string().contains(closed));
     assert!(db.mgr.queue.pop::<u8>(&work).await.unwrap_err().to_string().contains(closed));

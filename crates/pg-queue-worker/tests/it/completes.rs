@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pg_queue_worker::{Context, Summary};
 use tokio::sync::{Notify, mpsc};
 
-use crate::support::{App, Db, Ended, db, soon, start, tasks};
+use crate::support::{App, Db, Ended, db, past_the_pooler, soon, start, tasks};
 
 async fn with_effects() -> Db {
     let db = db().await;
@@ -60,7 +60,8 @@ async fn a_rollback_keeps_the_job_and_the_handlers_own_error() {
             transaction.rollback().await?;
             return Ok(done);
         }
-        let errors: String = sqlx::query_scalar("select errors::text from queue_work").fetch_one(ctx.pool()).await?;
+        let errors: String =
+            sqlx::query_scalar("select errors::text from queue_work").fetch_one(&past_the_pooler(ctx.pool())).await?;
         assert!(errors.contains("thought better of it"), "{errors}");
         assert!(
             errors.contains("the transaction in which the handler completed the job was not committed"),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     process::Process,
-    support::{App, Db, Task, db, effect, eventually, soon, start, tasks},
+    support::{App, Db, Task, db, effect, eventually, past_the_pooler, soon, start, tasks},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ async fn the_jobs_of_a_killed_worker_run_elsewhere_within_30_seconds() {
         async move {
             let errors: String = sqlx::query_scalar("select errors::text from queue_work where id = $1")
                 .bind(ctx.job_id().get())
-                .fetch_one(ctx.pool())
+                .fetch_one(&past_the_pooler(ctx.pool()))
                 .await?;
             sender.send((n, ctx.attempt(), errors))?;
             effect(&ctx).await

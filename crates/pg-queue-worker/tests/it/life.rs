@@ -7,7 +7,7 @@ use pg_queue_worker::{Context, Outcome};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{App, Db, Dropped, Ended, db, eventually, soon, start, tasks};
+use crate::support::{App, Db, Dropped, Ended, db, eventually, past_the_pooler, soon, start, tasks};
 
 /// Waits for a beat and answers when it was seen: a moment after it was sent.
 async fn beat(db: &Db) -> Instant {
@@ -42,7 +42,8 @@ fn stubborn() -> (App, [mpsc::UnboundedReceiver<Instant>; 3]) {
 async fn in_the_name_of_the_living(ctx: &Context<App>) -> Result<bool, sqlx::Error> {
     let living = "select w.dead_at is null from queue_work as q
         join pg_queue_workers as w on w.id = q.lease_worker where q.id = $1";
-    let living = sqlx::query_scalar(living).bind(ctx.job_id().get()).fetch_optional(ctx.pool()).await?;
+    let living =
+        sqlx::query_scalar(living).bind(ctx.job_id().get()).fetch_optional(&past_the_pooler(ctx.pool())).await?;
     Ok(living.unwrap_or(false))
 }
 
@@ -201,7 +202,7 @@ async fn two_workers_that_watch_declare_a_death_once_and_rescue_each_job_once() 
             assert_eq!(ctx.attempt(), 2);
             let errors: i32 = sqlx::query_scalar("select jsonb_array_length(errors) from queue_work where id = $1")
                 .bind(ctx.job_id().get())
-                .fetch_one(ctx.pool())
+                .fetch_one(&past_the_pooler(ctx.pool()))
                 .await?;
             assert_eq!(errors, 1);
             Ok(Outcome::Complete)

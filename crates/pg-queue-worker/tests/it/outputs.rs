@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use tokio::sync::{Notify, mpsc};
 
-use crate::support::{App, Db, Ended, Task, db, soon, start, tasks, work};
+use crate::support::{App, Db, Ended, Task, db, past_the_pooler, soon, start, tasks, work};
 
 const EMPTY: &str = "select count(*) = 0 from queue_work";
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -151,7 +151,7 @@ impl TransactionHandler<()> for Book {
             (3, 1) if ctx.metadata().contains_key("snooze") => {
                 // A snoozed attempt comes again as the same one: this time without the reason.
                 let again = "update queue_work set metadata = null where id = $1";
-                sqlx::query(again).bind(ctx.job_id().get()).execute(ctx.pool()).await?;
+                sqlx::query(again).bind(ctx.job_id().get()).execute(&past_the_pooler(ctx.pool())).await?;
                 Ok(Outcome::Snooze(Duration::from_millis(10)))
             }
             (4, _) => Ok(Outcome::Cancel),

@@ -16,7 +16,9 @@ use pg_queue_worker::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::support::{App, Db, Ended as HandlerEnded, Slow, Task, db, effect, soon, start, tasks, work};
+use crate::support::{
+    App, Db, Ended as HandlerEnded, Slow, Task, db, effect, past_the_pooler, soon, start, tasks, work,
+};
 
 fn done() -> App {
     App::new(|_, _| async { Ok(Outcome::Complete) })
@@ -29,7 +31,12 @@ async fn it_runs_with_an_id_and_a_row_of_its_own_and_touches_no_other() {
     let app = App::new(|n, ctx| async move {
         assert_eq!((n, ctx.attempt(), ctx.kind()), (2, 1, "task"));
         let mine = "select exists (select from queue_work where id = $1 and lease_token is not null)";
-        assert!(sqlx::query_scalar::<_, bool>(mine).bind(ctx.job_id().get()).fetch_one(ctx.pool()).await?);
+        assert!(
+            sqlx::query_scalar::<_, bool>(mine)
+                .bind(ctx.job_id().get())
+                .fetch_one(&past_the_pooler(ctx.pool()))
+                .await?
+        );
         Ok(Outcome::Complete)
     });
     let ran = run(&db.queue, app, Task { n: 2 }).await.unwrap();

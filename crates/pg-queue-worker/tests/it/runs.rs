@@ -8,7 +8,7 @@ use pg_queue_worker::{Context, Handler, Outcome, Worker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::support::{App, Ended, Task, db, soon, start, tasks, work};
+use crate::support::{App, Ended, Task, db, past_the_pooler, soon, start, tasks, work};
 
 /// Handlers that tell the test which job they run.
 fn tell() -> (App, mpsc::UnboundedReceiver<i64>) {
@@ -151,7 +151,7 @@ async fn a_scheduled_job_starts_when_it_is_due_and_not_a_poll_later() {
         let sender = sender.clone();
         async move {
             let now: i64 = sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
-                .fetch_one(ctx.pool())
+                .fetch_one(&past_the_pooler(ctx.pool()))
                 .await?;
             let due = ctx.run_at().duration_since(SystemTime::UNIX_EPOCH)?.as_micros();
             sender.send(now - i64::try_from(due)?)?;

@@ -1,9 +1,11 @@
 //! A migrated database for each test, a job whose handler is a closure, and a worker that runs beside the test.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     hash::{DefaultHasher, Hash, Hasher},
     pin::Pin,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -50,11 +52,23 @@ fn handle(database: &Database, pool: &PgPool) -> PgQueue {
     #[cfg(unix)]
     if let Some(pooler) = pg_queue_embedded::shared_pooler() {
         let options = PgPoolOptions::new().max_connections(20);
+        let own = (database.name().to_owned(), pool.clone());
+        PAST_THE_POOLER.lock().unwrap().extend([own]);
         let pool = options.connect_lazy(&pooler.url(database.name())).unwrap();
         return PgQueue::builder().transaction_pooler().listener_url(database.url()).unwrap().build(pool);
     }
     let _ = database;
     PgQueue::new(pool.clone())
+}
+
+/// By database: the pools that go past the pooler.
+static PAST_THE_POOLER: Mutex<BTreeMap<String, PgPool>> = Mutex::new(BTreeMap::new());
+
+/// A pool for a handler's single statements, which sqlx cannot send through a pooler.
+pub(crate) fn past_the_pooler(pool: &PgPool) -> PgPool {
+    let options = pool.connect_options();
+    let pools = PAST_THE_POOLER.lock().unwrap();
+    options.get_database().and_then(|name| pools.get(name)).unwrap_or(pool).clone()
 }
 
 /// Statements are known by the comment at their head; the server shows no more of them.

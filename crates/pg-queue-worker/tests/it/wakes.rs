@@ -12,7 +12,7 @@ use pg_queue_core::{Job, QueueName};
 use pg_queue_worker::{Outcome, QueueOptions};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::support::{App, Ended, Task, db, soon, start, tasks, work};
+use crate::support::{App, Ended, Task, db, past_the_pooler, soon, start, tasks, work};
 
 /// Longer than a notification takes, shorter than the polls of a worker that has been idle for seconds.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -111,7 +111,7 @@ async fn a_busy_queue_has_no_waiters() {
                 // While there is more to claim, in the same snapshot.
                 let count = "select count(*) from pg_queue_waiters
                     where (select count(*) from queue_work where lease_token is null) > 20";
-                let count: i64 = sqlx::query_scalar(count).fetch_one(ctx.pool()).await?;
+                let count: i64 = sqlx::query_scalar(count).fetch_one(&past_the_pooler(ctx.pool())).await?;
                 seen.fetch_add(count, SeqCst);
             }
             Ok(Outcome::Complete)

@@ -31,7 +31,7 @@ pub(crate) async fn preload<C: Contestant>(url: String, params: Params) -> Resul
         fill(&queue, jobs, CHUNK, queues, delay).await?;
     } else {
         let queue = Arc::new(open::<C>(&url, TASKS, &params).await?);
-        produce::some(&queue, jobs, TASKS).await?;
+        produce::fill(&queue, jobs, TASKS).await?;
     }
     orders::say(&serde_json::json!({ "enqueued": jobs }))
 }
@@ -47,7 +47,7 @@ pub(crate) async fn run<C: Contestant>(url: String, params: Params) -> Result<()
     if C::BULK {
         fill(&*queue, jobs, chunk, 1, Duration::ZERO).await?;
     } else {
-        produce::some(&queue, jobs, TASKS).await?;
+        produce::fill(&queue, jobs, TASKS).await?;
     }
     orders::say(&serde_json::json!({
         "enqueued": jobs,

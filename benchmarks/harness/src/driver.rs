@@ -5,7 +5,7 @@ use std::{env, process::ExitCode, thread};
 use anyhow::{Context, Result, bail};
 use tokio::{runtime::Runtime, sync::oneshot};
 
-use crate::{Contestant, Params, bulk, hand, orders, produce, work};
+use crate::{Contestant, Messenger, Params, bulk, hand, orders, produce, topics, work};
 
 /// What the program of a contestant does.
 ///
@@ -26,8 +26,47 @@ use crate::{Contestant, Params, bulk, hand, orders, produce, work};
 /// }
 /// ```
 pub fn main<C: Contestant>() -> ExitCode {
+    start(async {
+        match Command::read()? {
+            Command::About => orders::say(&C::about()),
+            Command::Work { name, url, params } => run::<C>(&name, url, params).await,
+        }
+    })
+}
+
+/// What the program of one does that carries messages, and is no queue.
+pub fn main_of_messenger<M: Messenger>() -> ExitCode {
+    start(async {
+        match Command::read()? {
+            Command::About => orders::say(&M::about()),
+            Command::Work { name, url, params } if name == "setup" => {
+                M::setup(&url, &params).await?;
+                orders::say(&serde_json::json!({}))
+            }
+            Command::Work { name, url, params } => match topics::run::<M>(&name, &url, &params).await {
+                Some(done) => done,
+                None => bail!("it carries messages, and has no command {name:?}"),
+            },
+        }
+    })
+}
+
+/// What the program of one does that is a queue and carries messages as well. The queue's tables are made for both.
+pub fn main_of_both<C: Contestant, M: Messenger>() -> ExitCode {
+    start(async {
+        match Command::read()? {
+            Command::About => orders::say(&[C::about(), M::about()]),
+            Command::Work { name, url, params } => match topics::run::<M>(&name, &url, &params).await {
+                Some(done) => done,
+                None => run::<C>(&name, url, params).await,
+            },
+        }
+    })
+}
+
+fn start(work: impl Future<Output = Result<()>>) -> ExitCode {
     let done = Runtime::new().context("no runtime").and_then(|runtime| {
-        let done = runtime.block_on(run::<C>());
+        let done = runtime.block_on(work);
         // Workers are not waited for: what they have done has been counted.
         runtime.shutdown_background();
         done
@@ -42,18 +81,29 @@ pub fn main<C: Contestant>() -> ExitCode {
     }
 }
 
-async fn run<C: Contestant>() -> Result<()> {
-    let mut arguments = env::args().skip(1);
-    let command = arguments.next().context("which command?")?;
-    if command == "about" {
-        return orders::say(&C::about());
+/// What the program was started for.
+enum Command {
+    About,
+    Work { name: String, url: String, params: Params },
+}
+
+impl Command {
+    fn read() -> Result<Self> {
+        let mut arguments = env::args().skip(1);
+        let name = arguments.next().context("which command?")?;
+        if name == "about" {
+            return Ok(Self::About);
+        }
+        let url = arguments.next().context("which server?")?;
+        Ok(Self::Work { name, url, params: Params::parse(arguments)? })
     }
-    let url = arguments.next().context("which database?")?;
-    let params = Params::parse(arguments)?;
+}
+
+async fn run<C: Contestant>(command: &str, url: String, params: Params) -> Result<()> {
     if params.get("queues", 1)? > 1 && !C::QUEUES {
         bail!("it is not driven with several queues here");
     }
-    match command.as_str() {
+    match command {
         "setup" => {
             apart(move || async move { C::setup(&url, &params).await }).await?;
             orders::say(&serde_json::json!({}))

@@ -64,8 +64,10 @@ impl Ledger {
         Self { slots, handled: 0.into(), doubled: 0.into(), strange: 0.into(), pause }
     }
 
-    fn note(&self, job: &Payload) {
-        let took = usage::now().saturating_sub(job.sent);
+    /// Notes the job, and answers when that was.
+    pub(crate) fn note(&self, job: &Payload) -> u64 {
+        let now = usage::now();
+        let took = now.saturating_sub(job.sent);
         let took = u32::try_from(took).unwrap_or(u32::MAX).saturating_add(1);
         let slot = usize::try_from(job.id).ok().and_then(|id| self.slots.get(id));
         match slot.map(|slot| slot.swap(took, Relaxed)) {
@@ -73,6 +75,7 @@ impl Ledger {
             Some(_) => self.doubled.fetch_add(1, Relaxed),
             None => self.strange.fetch_add(1, Relaxed),
         };
+        now
     }
 
     /// How many different jobs were handled.
@@ -145,7 +148,7 @@ mod tests {
         let all = checksum_of(100);
         let (one, other) = (Ledger::new(100, Duration::ZERO), Ledger::new(100, Duration::ZERO));
         for id in 0..100 {
-            if id % 3 == 0 { one.note(&job(id, 0)) } else { other.note(&job(id, 0)) }
+            if id % 3 == 0 { one.note(&job(id, 0)) } else { other.note(&job(id, 0)) };
         }
         assert_eq!(one.checksum().wrapping_add(other.checksum()), all);
         // As many jobs, but one of them in both processes and another in none.

@@ -1,4 +1,4 @@
-//! Tasks that each await one enqueue after the other, as fast as they can or at a given rate.
+//! Tasks that each await one enqueue, or one publish, after the other, as fast as they can or at a given rate.
 
 use std::{
     sync::{
@@ -24,28 +24,49 @@ use crate::{
 /// How many jobs each task enqueues before it is measured: connections are opened and statements prepared then.
 const WARMING: u64 = 20;
 
+/// What the tasks put to work: one call after the other, each of them awaited.
+pub(crate) trait Produces: Send + Sync + 'static {
+    fn produce(&self, task: usize, payload: Payload) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A queue into which jobs are enqueued.
+struct Queue<C>(Arc<C>);
+
+impl<C: Contestant> Produces for Queue<C> {
+    fn produce(&self, task: usize, payload: Payload) -> impl Future<Output = Result<()>> + Send {
+        self.0.enqueue(task, payload)
+    }
+}
+
 /// The scenario.
 pub(crate) async fn run<C: Contestant>(url: String, params: Params) -> Result<()> {
+    let queue = open::<C>(&url, params.get("tasks", 1)?, &params).await?;
+    drive(Queue(Arc::new(queue)), &params).await
+}
+
+/// Warms up, and produces for a time, or until there are so many as were asked for.
+pub(crate) async fn drive<P: Produces>(producer: P, params: &Params) -> Result<()> {
     let tasks = params.get("tasks", 1)?;
     let time = params.seconds("seconds", 4.0)?;
     let rate: f64 = params.get("rate", 0.0)?;
     let mut orders = Orders::listen();
-    let queue = Arc::new(open::<C>(&url, tasks, &params).await?);
+    let producer = Arc::new(producer);
     let warming = WARMING * tasks as u64;
-    some(&queue, warming, tasks).await?;
+    let most = params.get("most", u64::MAX - warming)? + warming;
+    some(&producer, warming, tasks).await?;
     orders.ready().await?;
     let (start, cpu) = (usage::now(), usage::cpu());
     let ids = Arc::new(AtomicU64::new(warming));
     let mut producers = JoinSet::new();
     for task in 0..tasks {
         let pace = Pace::of(task, tasks, rate, time);
-        let (queue, ids) = (Arc::clone(&queue), Arc::clone(&ids));
-        producers.spawn(async move { produce(&*queue, task, &ids, pace).await });
+        let (producer, ids) = (Arc::clone(&producer), Arc::clone(&ids));
+        producers.spawn(async move { produce(&*producer, task, &ids, most, pace).await });
     }
     loop {
         tokio::select! {
             order = orders.next() => match order? {
-                Some(Order::Sample) => orders::say(&serde_json::json!({ "enqueued": ids.load(Relaxed) }))?,
+                Some(Order::Sample) => orders::say(&serde_json::json!({ "enqueued": ids.load(Relaxed).min(most) }))?,
                 Some(_) => {}
                 None => return Ok(()),
             },
@@ -56,7 +77,7 @@ pub(crate) async fn run<C: Contestant>(url: String, params: Params) -> Result<()
         }
     }
     orders::say(&serde_json::json!({
-        "enqueued": ids.load(Relaxed),
+        "enqueued": ids.load(Relaxed).min(most),
         "warming": warming,
         "began_us": start,
         "ended_us": usage::now(),
@@ -84,7 +105,7 @@ impl Pace {
     }
 }
 
-async fn produce<C: Contestant>(queue: &C, task: usize, ids: &AtomicU64, mut pace: Pace) -> Result<()> {
+async fn produce<P: Produces>(producer: &P, task: usize, ids: &AtomicU64, most: u64, mut pace: Pace) -> Result<()> {
     loop {
         if !pace.gap.is_zero() {
             sleep_until(pace.next.min(pace.end)).await;
@@ -93,23 +114,31 @@ async fn produce<C: Contestant>(queue: &C, task: usize, ids: &AtomicU64, mut pac
         if Instant::now() >= pace.end {
             return Ok(());
         }
-        queue.enqueue(task, Payload::new(ids.fetch_add(1, Relaxed))).await?;
+        let id = ids.fetch_add(1, Relaxed);
+        if id >= most {
+            return Ok(());
+        }
+        producer.produce(task, Payload::new(id)).await?;
     }
 }
 
 /// Enqueues the jobs from 0 to below `jobs`, one by one, from several tasks.
-pub(crate) async fn some<C: Contestant>(queue: &Arc<C>, jobs: u64, tasks: usize) -> Result<()> {
+pub(crate) async fn fill<C: Contestant>(queue: &Arc<C>, jobs: u64, tasks: usize) -> Result<()> {
+    some(&Arc::new(Queue(Arc::clone(queue))), jobs, tasks).await
+}
+
+async fn some<P: Produces>(producer: &Arc<P>, jobs: u64, tasks: usize) -> Result<()> {
     let ids = Arc::new(AtomicU64::new(0));
     let mut producers = JoinSet::new();
     for task in 0..tasks {
-        let (queue, ids) = (Arc::clone(queue), Arc::clone(&ids));
+        let (producer, ids) = (Arc::clone(producer), Arc::clone(&ids));
         producers.spawn(async move {
             loop {
                 let id = ids.fetch_add(1, Relaxed);
                 if id >= jobs {
                     return anyhow::Ok(());
                 }
-                queue.enqueue(task, Payload::new(id)).await?;
+                producer.produce(task, Payload::new(id)).await?;
             }
         });
     }

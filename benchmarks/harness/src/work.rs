@@ -78,7 +78,7 @@ impl Beginning {
         Self { start: usage::now(), cpu: usage::cpu(), wake_ups: usage::wake_ups() }
     }
 
-    fn sample(&self, ledger: &Ledger) -> serde_json::Value {
+    pub(crate) fn sample(&self, ledger: &Ledger) -> serde_json::Value {
         serde_json::json!({
             "handled": ledger.handled(),
             "cpu_us": usage::cpu() - self.cpu,

@@ -1,5 +1,8 @@
-//! pg-queue of this source tree, as its users call it: typed jobs through the worker, or popped by hand.
+//! pg-queue of this source tree, as its users call it: typed jobs through the worker, or popped by hand; and typed messages to
+//! topics.
 #![forbid(unsafe_code)]
+
+mod topics;
 
 use std::process::ExitCode;
 
@@ -125,5 +128,5 @@ impl Contestant for Ours {
 }
 
 fn main() -> ExitCode {
-    bench_harness::main::<Ours>()
+    bench_harness::main_of_both::<Ours, topics::Messages>()
 }

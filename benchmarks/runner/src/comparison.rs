@@ -38,6 +38,9 @@ pub(crate) struct Comparison {
     pub(crate) case: String,
     #[serde(skip)]
     pub(crate) measure: Measure,
+    /// A job or a message.
+    #[serde(skip)]
+    pub(crate) thing: &'static str,
     pub(crate) peer_name: &'static str,
     pub(crate) ours: Runs,
     pub(crate) peer: Runs,
@@ -59,6 +62,7 @@ pub(crate) async fn compare(
     let mut compared = Comparison {
         case: case.name.clone(),
         measure,
+        thing: case.ours.thing(),
         peer_name: peer.contestant.name,
         ours: Runs::default(),
         peer: Runs { trouble: peer.program.as_ref().err().cloned(), ..Runs::default() },
@@ -137,8 +141,8 @@ impl Comparison {
         let mut note = |name: &str, account: Account| {
             let Account { unfinished, doubled, lost } = account;
             failures.push(format!(
-                "{}: {name} left {unfinished} jobs unfinished, did {doubled} twice, lost {lost}",
-                self.case
+                "{}: {name} left {unfinished} {}s unfinished, did {doubled} twice, lost {lost}",
+                self.case, self.thing
             ));
         };
         let ours = self.ours.account();
@@ -167,7 +171,7 @@ mod tests {
     }
 
     fn comparison(ours: Runs, peer: Runs) -> Comparison {
-        Comparison { case: "drain".into(), measure: Measure::Rate, peer_name: "raw", ours, peer }
+        Comparison { case: "drain".into(), measure: Measure::Rate, thing: "job", peer_name: "raw", ours, peer }
     }
 
     #[test]

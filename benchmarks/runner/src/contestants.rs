@@ -1,5 +1,7 @@
 //! Who there is to measure.
 
+use crate::broker;
+
 /// Where a program comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -20,13 +22,15 @@ pub(crate) struct Contestant {
     /// How many jobs it is given where a scenario has very many: one that does 400 a second would take minutes for each of
     /// the runs.
     pub(crate) at_most: Option<u64>,
+    /// The server that it needs instead of PostgreSQL.
+    pub(crate) broker: Option<broker::Kind>,
 }
 
 /// What this source tree has to offer.
 pub(crate) const OURS: &str = "pg-queue";
 
 const fn peer(name: &'static str) -> Contestant {
-    Contestant { name, program: name, origin: Origin::Crate, at_most: None }
+    Contestant { name, program: name, origin: Origin::Crate, at_most: None, broker: None }
 }
 
 const fn slow(name: &'static str, jobs: u64) -> Contestant {
@@ -38,16 +42,21 @@ const fn node(name: &'static str) -> Contestant {
 }
 
 const fn baseline(name: &'static str) -> Contestant {
-    Contestant { name, program: name, origin: Origin::Member, at_most: None }
+    Contestant { origin: Origin::Member, ..peer(name) }
+}
+
+const fn on(kind: broker::Kind, name: &'static str) -> Contestant {
+    Contestant { broker: Some(kind), ..peer(name) }
 }
 
 /// All of them, in the order of `scenarios.txt`.
 pub(crate) const CONTESTANTS: &[Contestant] = &[
-    Contestant { name: OURS, program: "bench-pg-queue", origin: Origin::Member, at_most: None },
+    Contestant { program: "bench-pg-queue", ..baseline(OURS) },
     baseline("raw"),
     baseline("raw-pool"),
     baseline("bare-loop"),
     baseline("tokio-loop"),
+    baseline("raw-notify"),
     peer("graphile_worker"),
     peer("apalis-postgres"),
     slow("pg-queue-0.1", 20_000),
@@ -60,6 +69,8 @@ pub(crate) const CONTESTANTS: &[Contestant] = &[
     peer("pgmq"),
     node("graphile-worker"),
     node("pg-boss"),
+    on(broker::Kind::Redis, "redis"),
+    on(broker::Kind::Nats, "nats"),
 ];
 
 /// The contestant of this name.

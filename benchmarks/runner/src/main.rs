@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod broker;
 mod comparison;
 mod contestants;
 mod driver;

@@ -10,7 +10,8 @@ use sqlx::PgConnection;
 pub(crate) struct Meter {
     /// The server's first process, when it is one of this machine's.
     pid: Option<u32>,
-    connection: PgConnection,
+    /// `None` where the server is no PostgreSQL and has nothing to say about itself.
+    connection: Option<PgConnection>,
 }
 
 /// What a server had used at some moment since it was started.
@@ -19,19 +20,23 @@ pub(crate) struct Used {
     /// Microseconds of processor time of all its processes, dead ones included.
     pub(crate) cpu_us: Option<f64>,
     /// Bytes of write-ahead log.
-    pub(crate) wal: f64,
+    pub(crate) wal: Option<f64>,
 }
 
 impl Meter {
-    pub(crate) fn new(pid: Option<u32>, connection: PgConnection) -> Self {
+    pub(crate) fn new(pid: Option<u32>, connection: Option<PgConnection>) -> Self {
         Self { pid, connection }
     }
 
     /// Asks the database first, so that what asking costs is the same on both sides of a run.
     pub(crate) async fn used(&mut self) -> Result<Used> {
-        let wal = "select (pg_current_wal_insert_lsn() - '0/0')::float8";
-        let wal: f64 = sqlx::query_scalar(wal).fetch_one(&mut self.connection).await?;
+        let wal = self.ask("select (pg_current_wal_insert_lsn() - '0/0')::float8").await?;
         Ok(Used { cpu_us: self.cpu_us(), wal })
+    }
+
+    async fn ask(&mut self, query: &'static str) -> Result<Option<f64>> {
+        let Some(connection) = &mut self.connection else { return Ok(None) };
+        Ok(Some(sqlx::query_scalar(query).fetch_one(connection).await?))
     }
 
     /// The processor time alone, without asking the database for anything.
@@ -41,10 +46,20 @@ impl Meter {
 
     /// Transactions of this database. What a session did is only known for sure when it has ended or has done something
     /// more than a second later.
-    pub(crate) async fn transactions(&mut self) -> Result<f64> {
-        let count =
-            "select (xact_commit + xact_rollback)::float8 from pg_stat_database where datname = current_database()";
-        Ok(sqlx::query_scalar(count).fetch_one(&mut self.connection).await?)
+    pub(crate) async fn transactions(&mut self) -> Result<Option<f64>> {
+        self.ask(
+            "select (xact_commit + xact_rollback)::float8 from pg_stat_database where datname = current_database()",
+        )
+        .await
+    }
+
+    /// How many connections this database has beside the meter's own.
+    pub(crate) async fn connections(&mut self) -> Result<Option<f64>> {
+        self.ask(
+            "select count(*)::float8 from pg_stat_activity
+            where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()",
+        )
+        .await
     }
 }
 

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::contestants::{Contestant, Origin};
+use crate::{
+    broker,
+    contestants::{Contestant, Origin},
+};
 
 /// How a contestant is started.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub(crate) struct Program {
     pub(crate) command: Vec<OsString>,
     /// Where its standard error goes.
     pub(crate) errors: PathBuf,
+    /// The server that it needs instead of PostgreSQL.
+    pub(crate) broker: Option<broker::Kind>,
 }
 
 /// The folder `benchmarks` of the source tree.
@@ -30,6 +35,9 @@ pub(crate) fn folder() -> PathBuf {
 
 /// Builds a contestant. The error says why it cannot be had.
 pub(crate) fn build(contestant: &Contestant) -> Result<Program> {
+    if let Some(kind) = contestant.broker {
+        kind.find()?;
+    }
     let command = match contestant.origin {
         // Not by its package: that would choose fewer features of what all members share, and build it once more.
         Origin::Member => vec![cargo(&folder().join("Cargo.toml"), &["--bin", contestant.program], &target())?],
@@ -38,7 +46,7 @@ pub(crate) fn build(contestant: &Contestant) -> Result<Program> {
         Origin::Node => node(&peer(contestant))?,
     };
     let errors = env::temp_dir().join(format!("bench-{}-{}.log", process::id(), contestant.name));
-    Ok(Program { name: contestant.name.to_owned(), command, errors })
+    Ok(Program { name: contestant.name.to_owned(), command, errors, broker: contestant.broker })
 }
 
 /// Where cargo puts what it builds.

@@ -6,17 +6,19 @@ use serde_json::{Value, json};
 
 use crate::{comparison::Comparison, machine::Machine, statistics::Spread};
 
-/// What is said of each side beside the figure that the case is about, if it was measured.
-const SAID: [(&str, &str); 13] = [
-    ("server_cpu_us_per_job", "us of server CPU a job"),
-    ("wal_bytes_per_job", "bytes of WAL a job"),
-    ("transactions_per_job", "transactions a job"),
-    ("worker_cpu_us_per_job", "us of worker CPU a job"),
-    ("producer_cpu_us_per_job", "us of producer CPU a job"),
+/// What is said of each side beside the figure that the case is about, if it was measured. Braces stand for a job or a message.
+const SAID: [(&str, &str); 15] = [
+    ("server_cpu_us_per_job", "us of server CPU a {}"),
+    ("wal_bytes_per_job", "bytes of WAL a {}"),
+    ("transactions_per_job", "transactions a {}"),
+    ("worker_cpu_us_per_job", "us of worker CPU a {}"),
+    ("producer_cpu_us_per_job", "us of producer CPU a {}"),
     ("worker_peak_rss_mb", "MB of worker at most"),
+    ("subscriber_connections", "connections of the subscribers"),
+    ("told_lost", "{}s lost that the subscribers were told of"),
     ("p50_ms", "ms p50"),
     ("p99_ms", "ms p99"),
-    ("first_server_cpu_us_per_job", "us of server CPU a job at the beginning"),
+    ("first_server_cpu_us_per_job", "us of server CPU a {} at the beginning"),
     ("last_server_cpu_us_per_job", "at the end"),
     ("wake_ups_per_s", "wake-ups/s"),
     ("worker_cpu_ms_per_s", "ms of worker CPU/s"),
@@ -38,7 +40,9 @@ pub(crate) fn text(compared: &Comparison) -> String {
             figure(min),
             figure(max)
         ));
-        let said = SAID.iter().filter_map(|(key, what)| Some(format!("{} {what}", figure(metrics.get(*key)?.median))));
+        let said = SAID.iter().filter_map(|(key, what)| {
+            Some(format!("{} {}", figure(metrics.get(*key)?.median), what.replace("{}", compared.thing)))
+        });
         lines.push(format!("    {}", said.collect::<Vec<_>>().join(", ")));
     };
     side("ours", compared.ours.value(), &compared.ours.metrics(), compared.ours.runs.len());
@@ -133,7 +137,7 @@ mod tests {
             |value| Outcome { value, metrics: [("wal_bytes_per_job".to_owned(), 250.0)].into(), ..Outcome::default() };
         let peer = Runs { runs: vec![run(500.0)], trouble: trouble.map(str::to_owned) };
         let ours = Runs { runs: vec![run(1500.0), run(1000.0), run(2000.0)], trouble: None };
-        Comparison { case: "drain".into(), measure: Measure::Rate, peer_name: "raw", ours, peer }
+        Comparison { case: "drain".into(), measure: Measure::Rate, thing: "job", peer_name: "raw", ours, peer }
     }
 
     fn machine() -> Machine {

@@ -27,6 +27,9 @@ const QUIET: Duration = Duration::from_secs(1);
 /// How many jobs a second a ledger has room for, at most.
 const FASTEST: f64 = 200_000.0;
 
+/// The same of messages, which nobody keeps.
+const FASTEST_MESSAGES: f64 = 1_000_000.0;
+
 /// One contestant's part of a case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Side<'a> {
@@ -40,13 +43,17 @@ impl Side<'_> {
     pub(crate) async fn run(&self, server: &Server) -> Result<Outcome> {
         let params = self.params();
         let mut prepared = Prepared::new(server, self.program, self.steps, &params).await?;
-        let url = prepared.database.url().to_owned();
+        let url = prepared.url().to_owned();
         let held = match self.steps.pinned {
             true => Some(HeldSnapshot::take(&url).await?),
             false => None,
         };
         let transactions = prepared.meter.transactions().await?;
         let mut workers = self.workers(&url, &params).await?;
+        let connections = match self.steps.consumer {
+            Consumer::Subscribers(_) => prepared.meter.connections().await?,
+            _ => None,
+        };
         let mut outcome = if self.measure == Measure::Transactions {
             watch::idle(&mut prepared.meter, &mut workers, self.steps.time).await?
         } else {
@@ -56,10 +63,12 @@ impl Side<'_> {
         for worker in workers {
             worker.finish().await?;
         }
-        if self.measure != Measure::Transactions {
+        outcome.metrics.extend(connections.map(|count| ("subscriber_connections".to_owned(), count)));
+        if self.measure != Measure::Transactions
             // Only now the sessions have ended, and what they did is known.
-            let transactions = prepared.meter.transactions().await? - transactions;
-            outcome.metrics.insert("transactions_per_job".into(), transactions / outcome.jobs.max(1) as f64);
+            && let Some((before, after)) = transactions.zip(prepared.meter.transactions().await?)
+        {
+            outcome.metrics.insert("transactions_per_job".into(), (after - before) / outcome.jobs.max(1) as f64);
         }
         if self.steps.consumer == Consumer::Nobody {
             let found = Driver::ask(self.program, "count", Some(&url), &params, PATIENCE).await?;
@@ -73,25 +82,29 @@ impl Side<'_> {
         let steps = self.steps;
         let mut params: Vec<_> =
             steps.params.iter().map(|(key, value)| ((*key).to_owned(), value.to_string())).collect();
-        let slots = steps.preload
-            + match steps.producer {
-                Producer::Nobody => 0,
-                Producer::Bulk { jobs } => jobs,
-                Producer::Tasks { tasks, rate } => {
-                    let rate = if rate > 0.0 { rate } else { FASTEST };
-                    u64::from(tasks) * 100 + (steps.time.as_secs_f64() * rate) as u64
-                }
-            };
-        params.push(("slots".into(), slots.to_string()));
-        if let Producer::Tasks { tasks, rate } = steps.producer {
-            params.push(("tasks".into(), tasks.to_string()));
-            params.push(("rate".into(), rate.to_string()));
+        let mut param = |key: &str, value: String| params.push((key.to_owned(), value));
+        let mut by_tasks = |tasks: u32, rate: f64, most: Option<u64>, fastest: f64| {
+            param("tasks", tasks.to_string());
+            param("rate", rate.to_string());
+            let rate = if rate > 0.0 { rate } else { fastest };
+            u64::from(tasks) * 100 + most.unwrap_or((steps.time.as_secs_f64() * rate) as u64)
+        };
+        let produced = match steps.producer {
+            Producer::Nobody => 0,
+            Producer::Bulk { jobs } => jobs,
+            Producer::Tasks { tasks, rate } => by_tasks(tasks, rate, None, FASTEST),
+            Producer::Publishers { tasks, rate, most } => by_tasks(tasks, rate, most, FASTEST_MESSAGES),
+        };
+        param("slots", (steps.preload + produced).to_string());
+        match steps.producer {
+            Producer::Bulk { jobs } => param("jobs", jobs.to_string()),
+            Producer::Publishers { most: Some(most), .. } => param("most", most.to_string()),
+            _ => {}
         }
-        if let Producer::Bulk { jobs } = steps.producer {
-            params.push(("jobs".into(), jobs.to_string()));
-        }
-        if let Consumer::Workers(processes) = steps.consumer {
-            params.push(("processes".into(), processes.to_string()));
+        match steps.consumer {
+            Consumer::Workers(processes) => param("processes", processes.to_string()),
+            Consumer::Subscribers(count) => param("topics", count.to_string()),
+            _ => {}
         }
         params.push(("seconds".into(), steps.time.as_secs_f64().to_string()));
         params
@@ -102,6 +115,7 @@ impl Side<'_> {
             Consumer::Nobody => (0, "work"),
             Consumer::Workers(count) => (count, "work"),
             Consumer::Hand => (1, "hand"),
+            Consumer::Subscribers(_) => (1, "subscribe"),
         };
         let mut workers = Vec::new();
         for _ in 0..count {
@@ -125,6 +139,7 @@ impl Side<'_> {
             Producer::Nobody => None,
             Producer::Tasks { .. } => Some("produce"),
             Producer::Bulk { .. } => Some("bulk"),
+            Producer::Publishers { .. } => Some("publish"),
         };
         let Some(command) = command else {
             let before = prepared.meter.used().await?;
@@ -180,7 +195,11 @@ impl Side<'_> {
         }
         let began = produced.map_or(worked.began_us, |produced| produced.began_us);
         if has_worker {
-            metric("done_per_s", measured / seconds(began, worked.ended_us));
+            let known_lost = worked.known_lost(jobs) as f64;
+            if matches!(self.steps.consumer, Consumer::Subscribers(_)) {
+                metric("told_lost", known_lost);
+            }
+            metric("done_per_s", (measured - known_lost) / seconds(began, worked.ended_us));
             metric("worker_cpu_us_per_job", worked.cpu_us as f64 / jobs as f64);
             metric("worker_peak_rss_mb", worked.peak_kb as f64 / 1024.0);
         }
@@ -192,13 +211,15 @@ impl Side<'_> {
         if let (Some(before), Some(after)) = (before.cpu_us, after.cpu_us) {
             metric("server_cpu_us_per_job", (after - before) / measured);
         }
-        metric("wal_bytes_per_job", (after.wal - before.wal) / measured);
+        if let (Some(before), Some(after)) = (before.wal, after.wal) {
+            metric("wal_bytes_per_job", (after - before) / measured);
+        }
         if let Some(windows) = windows {
             windows.note(&mut metrics);
         }
         let name = match self.measure {
             Measure::Rate if !has_worker || self.steps.counts_enqueued => "enqueued_per_s",
-            Measure::Rate => "done_per_s",
+            Measure::Rate | Measure::Received => "done_per_s",
             Measure::P99 => "p99_ms",
             Measure::Kept => "kept",
             Measure::Transactions => "transactions_per_s",

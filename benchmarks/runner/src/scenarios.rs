@@ -1,5 +1,7 @@
 //! What is measured: a scenario is one case or a few, and a case is what a run consists of.
 
+mod messages;
+
 use std::time::Duration;
 
 use crate::contestants::OURS;
@@ -9,6 +11,8 @@ use crate::contestants::OURS;
 pub(crate) enum Measure {
     /// Jobs per second; more is better.
     Rate,
+    /// Messages received per second; more is better.
+    Received,
     /// The time from before a job is enqueued to its handler, of which 99 % stay below; less is better.
     P99,
     /// What is left of the first rate at the end; more is better.
@@ -21,6 +25,7 @@ impl Measure {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Measure::Rate => "jobs/s",
+            Measure::Received => "messages/s",
             Measure::P99 => "ms p99",
             Measure::Kept => "of the first rate",
             Measure::Transactions => "transactions/s",
@@ -38,7 +43,7 @@ impl Measure {
     }
 }
 
-/// Who enqueues while it is measured.
+/// Who enqueues or publishes while it is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Producer {
     Nobody,
@@ -48,13 +53,19 @@ pub(crate) enum Producer {
         tasks: u32,
         rate: f64,
     },
+    /// The same with messages that are published, in all at most so many.
+    Publishers {
+        tasks: u32,
+        rate: f64,
+        most: Option<u64>,
+    },
     /// So many jobs in few calls.
     Bulk {
         jobs: u64,
     },
 }
 
-/// Who works.
+/// Who works or listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Consumer {
     Nobody,
@@ -62,6 +73,8 @@ pub(crate) enum Consumer {
     Workers(usize),
     /// One loop that takes and finishes jobs by hand.
     Hand,
+    /// So many subscribers, each with a topic of its own, in one process.
+    Subscribers(u32),
 }
 
 /// What one run consists of.
@@ -95,6 +108,13 @@ impl Default for Steps {
             counts_enqueued: false,
             params: Vec::new(),
         }
+    }
+}
+
+impl Steps {
+    /// What there is many of.
+    pub(crate) fn thing(&self) -> &'static str {
+        if matches!(self.producer, Producer::Publishers { .. }) { "message" } else { "job" }
     }
 }
 
@@ -153,6 +173,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "pinned", peer: "bare-loop", seconds: 1800.0, cases: pinned },
     Scenario { name: "scheduled", peer: OURS, seconds: 5.0, cases: scheduled },
     Scenario { name: "idle", peer: "bare-loop", seconds: 20.0, cases: idle },
+    Scenario { name: "publish", peer: "redis", seconds: 5.0, cases: messages::publish },
+    Scenario { name: "subscribers", peer: OURS, seconds: 5.0, cases: messages::subscribers },
 ];
 
 /// The scenario of this name.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use pg_queue_embedded::{Database, Server, Settings};
 use sqlx::{Connection, PgConnection};
 
-use crate::{driver::Driver, measure::Meter, programs::Program, scenarios::Steps};
+use crate::{broker::Broker, driver::Driver, measure::Meter, programs::Program, scenarios::Steps};
 
 /// What a private server is set to, beside PostgreSQL's defaults. The first three are defaults, and said so that nobody
 /// has to wonder; the others are what an operator of a machine of this size sets.
@@ -20,6 +20,9 @@ pub(crate) const SETTINGS: [(&str, &str); 7] = [
     ("checkpoint_timeout", "30min"),
     ("max_connections", "300"),
 ];
+
+/// Tables are made at once.
+const SETTING_UP: Duration = Duration::from_secs(60);
 
 /// A million jobs one by one take minutes.
 const FILLING: Duration = Duration::from_secs(900);
@@ -57,10 +60,17 @@ fn is_in_memory(_path: &Path) -> bool {
     false
 }
 
-/// A database with a contestant's tables and jobs, in the state in which every run begins.
+/// What a contestant works on: a database of its own, or a server of its own.
+#[derive(Debug)]
+enum Place {
+    Database(Box<Database>),
+    Broker(Broker),
+}
+
+/// A place with a contestant's tables and jobs, in the state in which every run begins.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) database: Database,
+    place: Place,
     pub(crate) meter: Meter,
 }
 
@@ -71,9 +81,15 @@ impl Prepared {
         steps: &Steps,
         params: &[(String, String)],
     ) -> Result<Prepared> {
+        if let Some(kind) = program.broker {
+            let broker = Broker::start(kind).await?;
+            Driver::ask(program, "setup", Some(broker.url()), params, SETTING_UP).await?;
+            let meter = Meter::new(Some(broker.pid()), None);
+            return Ok(Prepared { place: Place::Broker(broker), meter });
+        }
         let database = Database::create(server).await?;
         let url = Some(database.url());
-        Driver::ask(program, "setup", url, params, Duration::from_secs(60)).await?;
+        Driver::ask(program, "setup", url, params, SETTING_UP).await?;
         for (jobs, delay) in [(steps.resting, REST), (steps.preload, "0")] {
             if jobs > 0 {
                 let mut params = params.to_vec();
@@ -88,8 +104,15 @@ impl Prepared {
         for statement in ["vacuum analyze", "checkpoint"] {
             sqlx::query(statement).execute(&mut connection).await.with_context(|| format!("{statement} failed"))?;
         }
-        let meter = Meter::new(server.pid(), connection);
-        Ok(Prepared { database, meter })
+        let meter = Meter::new(server.pid(), Some(connection));
+        Ok(Prepared { place: Place::Database(Box::new(database)), meter })
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        match &self.place {
+            Place::Database(database) => database.url(),
+            Place::Broker(broker) => broker.url(),
+        }
     }
 }
 

@@ -116,6 +116,8 @@ pub(crate) async fn idle(meter: &mut Meter, workers: &mut [Driver], time: Durati
     let seconds = time.as_secs_f64();
     let rate = |key: &str| Some((last[key].as_f64()? - first[key].as_f64()?) / seconds);
     // The second look sees the transaction of the first one.
+    let (first_transactions, last_transactions) =
+        first_transactions.zip(*last_transactions).context("it is no PostgreSQL")?;
     let transactions = ((last_transactions - first_transactions - 2.0) / seconds).max(0.0);
     let mut metrics = BTreeMap::from([("transactions_per_s".to_owned(), transactions)]);
     metrics.extend(rate("wake_ups").map(|rate| ("wake_ups_per_s".to_owned(), rate)));

@@ -11,9 +11,12 @@ use std::{
 use pg_queue_core::topics::{self as statements, Attributes, Body, Carried, Topic, TopicPattern, channels, unpack};
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot,
+use tokio::{
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
+    task::yield_now,
 };
 
 use super::subscription::{SubscribeError, Subscription};
@@ -21,6 +24,10 @@ use crate::{ListenError, Listener, RecvError, shared::Shared};
 
 /// How many messages a subscription holds that were not yet taken.
 const BUFFER: usize = 4096;
+
+/// After how many messages those who receive them get a chance to take theirs: a notification carries hundreds of short ones, and
+/// tokio lets a task take 128 from a channel before it is another one's turn.
+const TURN: usize = 100;
 
 /// What a subscription is told. Cheap to clone: one message may go to thousands.
 #[derive(Debug, Clone)]
@@ -207,13 +214,20 @@ struct Exchange {
 impl Exchange {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
         let mut listener: Option<Listener> = None;
+        let mut in_turn = 0;
         loop {
             let order = tokio::select! {
                 biased;
                 order = orders.recv() => order,
                 received = receive(&mut listener) => {
                     match received {
-                        Ok(payload) => self.hand_out(&payload),
+                        Ok(payload) => {
+                            in_turn += self.hand_out(&payload);
+                            while in_turn >= TURN {
+                                in_turn -= TURN;
+                                yield_now().await;
+                            }
+                        }
                         Err(RecvError::Gap | RecvError::Lagged(_)) => self.board.tell_gap(),
                         // The runtime ends. Subscriptions end with this task.
                         Err(RecvError::Closed) => return,
@@ -267,16 +281,21 @@ impl Exchange {
         open.listen_all(new.map(String::as_str)).await
     }
 
-    fn hand_out(&self, payload: &str) {
+    /// Answers how many messages there were.
+    fn hand_out(&self, payload: &str) -> usize {
+        let mut count = 0;
         for carried in unpack(payload) {
             let handed = carried.and_then(|carried| self.hand_out_one(&carried));
             if handed.is_none() {
                 tracing::warn!(
                     "a notification could not be read: another version of pg-queue has sent it, or somebody else"
                 );
-                return self.board.tell_gap();
+                self.board.tell_gap();
+                break;
             }
+            count += 1;
         }
+        count
     }
 
     /// `None` when it cannot be read.

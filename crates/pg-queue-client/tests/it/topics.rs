@@ -7,7 +7,10 @@ use pg_queue_client::{
     PgQueue,
     topics::{Event, InvalidTopic, PublishError, SubscribeError, Subscription},
 };
-use pg_queue_core::DatabaseError;
+use pg_queue_core::{
+    Commit, DatabaseError,
+    topics::{Message, Topic},
+};
 use serde::de::DeserializeOwned;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -178,6 +181,20 @@ async fn a_slow_subscriber_is_told_how_much_it_lost_and_holds_up_nobody() {
         assert_eq!(message(&mut slow).await.1, n);
     }
     assert!(is_silent(&mut slow));
+}
+
+/// Many short messages come in one notification, and many notifications at once.
+#[tokio::test]
+async fn a_burst_overruns_nobody_who_takes_what_comes() {
+    let db = database().await;
+    let mut subscription = db.mgr.topics.subscribe::<u32>("n").await.unwrap();
+    let topic = Topic::new("n").unwrap();
+    let messages: Vec<_> = (0..30_000).map(|n| Message::new(&topic, &n).unwrap()).collect();
+    let mut connection = db.pool.acquire().await.unwrap();
+    pg_queue_core::topics::publish(&mut connection, db.mgr.schema(), &messages, Commit::AsSet).await.unwrap();
+    for n in 0..30_000 {
+        assert_eq!(message(&mut subscription).await.1, n);
+    }
 }
 
 #[tokio::test]

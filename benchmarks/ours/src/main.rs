@@ -2,6 +2,7 @@
 //! topics.
 #![forbid(unsafe_code)]
 
+mod log;
 mod topics;
 
 use std::process::ExitCode;
@@ -39,12 +40,18 @@ const UNFINISHED: &str =
 
 struct Ours {
     mgr: PgQueue,
+    /// Whether messages of a log take the place of jobs.
+    log: bool,
     queue: QueueName,
 }
 
 /// The queue of this number; the first one is that of the job's type.
 fn queue_name(number: usize) -> Result<QueueName> {
     Ok(if number == 0 { QueueName::new("bench")? } else { QueueName::new(format!("bench_{number}"))? })
+}
+
+fn is_log(params: &Params) -> Result<bool> {
+    Ok(params.get("log", 0)? == 1)
 }
 
 async fn connect(url: &str, connections: u32) -> Result<PgQueue> {
@@ -69,6 +76,9 @@ impl Contestant for Ours {
     async fn setup(url: &str, params: &Params) -> Result<()> {
         let mgr = connect(url, 1).await?;
         mgr.migrate().await?;
+        if is_log(params)? {
+            log::setup(&mgr).await?;
+        }
         for number in 0..params.get("queues", 1)? {
             mgr.queue.create(&queue_name(number)?).await?;
         }
@@ -78,16 +88,24 @@ impl Contestant for Ours {
         Ok(())
     }
 
-    async fn open(url: &str, _: usize, _: &Params) -> Result<Self> {
-        Ok(Ours { mgr: connect(url, CONNECTIONS).await?, queue: queue_name(0)? })
+    async fn open(url: &str, _: usize, params: &Params) -> Result<Self> {
+        Ok(Ours { mgr: connect(url, CONNECTIONS).await?, log: is_log(params)?, queue: queue_name(0)? })
     }
 
     async fn enqueue(&self, _: usize, job: Payload) -> Result<()> {
+        if self.log {
+            self.mgr.logs.publish(&log::name()?, &job).await?;
+            return Ok(());
+        }
         BenchJob { payload: job }.enqueue(&self.mgr).await?;
         Ok(())
     }
 
     async fn enqueue_many(&self, batch: Batch) -> Result<()> {
+        if self.log {
+            self.mgr.logs.publish_many(&log::name()?, &batch.jobs).await?;
+            return Ok(());
+        }
         let jobs: Vec<BenchJob> = batch.jobs.into_iter().map(|payload| BenchJob { payload }).collect();
         let queue = queue_name(batch.queue)?;
         BenchJob::enqueue_many(&jobs, &self.mgr).queue(&queue).delay(batch.delay).await?;
@@ -96,6 +114,9 @@ impl Contestant for Ours {
 
     async fn work(url: &str, params: &Params) -> Result<()> {
         let mgr = connect(url, CONNECTIONS).await?;
+        if is_log(params)? {
+            return log::work(&mgr).await;
+        }
         let mut worker = Worker::builder().register::<BenchJob>().concurrency(params.concurrency(CONCURRENCY)?);
         for number in 0..params.get("queues", 1)? {
             worker = worker.queue(QueueOptions::new(&queue_name(number)?));
@@ -122,6 +143,9 @@ impl Contestant for Ours {
     /// Through the parent, which has the jobs of all queues, those that run included; by indexes, so that jobs that are
     /// due later cost nothing.
     async fn unfinished(&self) -> Result<u64> {
+        if self.log {
+            return log::unfinished(&self.mgr).await;
+        }
         let count: i64 = sqlx::query_scalar(UNFINISHED).fetch_one(self.mgr.pool()).await?;
         Ok(u64::try_from(count)?)
     }

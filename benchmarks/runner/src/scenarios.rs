@@ -175,6 +175,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "idle", peer: "bare-loop", seconds: 20.0, cases: idle },
     Scenario { name: "publish", peer: "redis", seconds: 5.0, cases: messages::publish },
     Scenario { name: "subscribers", peer: OURS, seconds: 5.0, cases: messages::subscribers },
+    Scenario { name: "log", peer: "bare-loop", seconds: 5.0, cases: messages::log },
+    Scenario { name: "log-pinned", peer: OURS, seconds: 20.0, cases: messages::log_pinned },
 ];
 
 /// The scenario of this name.

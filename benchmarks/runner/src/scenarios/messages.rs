@@ -1,6 +1,6 @@
 //! Messages to whoever is subscribed.
 
-use super::{Case, Consumer, Measure, Producer, Scenario, Steps, jobs, time};
+use super::{Case, Consumer, Measure, Producer, Scenario, Steps, jobs, live, time};
 
 /// How many subscribers a process has that has many.
 const MANY: u32 = 1000;
@@ -29,4 +29,20 @@ pub(super) fn publish(scenario: &Scenario, seconds: f64) -> Vec<Case> {
 pub(super) fn subscribers(scenario: &Scenario, seconds: f64) -> Vec<Case> {
     let of = |count| steps(Producer::Publishers { tasks: 16, rate: 0.0, most: Some(jobs(seconds)) }, count, LONGEST);
     vec![Case { ours_as_peer: Some(of(1)), ..scenario.case(Measure::Received, of(MANY)) }]
+}
+
+/// Durable messages, published 1,000 a call beside a group that receives them; a peer has jobs instead.
+pub(super) fn log(scenario: &Scenario, seconds: f64) -> Vec<Case> {
+    vec![scenario.case(Measure::Rate, of_a_log(Producer::Bulk { jobs: jobs(seconds) }, 0.0))]
+}
+
+/// Durable messages from tasks that each await one, while a snapshot is held, beside the same without.
+pub(super) fn log_pinned(scenario: &Scenario, seconds: f64) -> Vec<Case> {
+    let without = of_a_log(Producer::Tasks { tasks: 64, rate: 0.0 }, seconds);
+    let ours = Steps { pinned: true, ..without.clone() };
+    vec![Case { ours_as_peer: Some(without), runs: 3, ..scenario.case(Measure::Rate, ours) }]
+}
+
+fn of_a_log(producer: Producer, seconds: f64) -> Steps {
+    Steps { params: vec![("log", 1)], ..live(producer, seconds) }
 }

@@ -11,6 +11,8 @@ create table {schema}.pg_queue_groups (
     upto pg_snapshot,
     at_xid xid8,
     at_id bigint,
+    -- Of the first transaction that `seen` does not show, messages up to this number were seen all the same: a group was moved there.
+    skip_id bigint,
     created_at timestamptz not null default now(),
     -- Messages that were dropped with their segment before this group had seen them.
     lost bigint not null default 0,
@@ -33,6 +35,7 @@ create table {schema}.pg_queue_batches (
     retry boolean not null,
     seen pg_snapshot,
     upto pg_snapshot,
+    skip_id bigint,
     after_xid xid8,
     after_id bigint,
     last_xid xid8,
@@ -90,11 +93,12 @@ begin
 end
 $$;
 
--- What `upto` shows of a log and `seen` does not, after one message and up to another, in order.
+-- What `upto` shows of a log and `seen` does not, after one message and up to another, in order; without the messages up to `skip_id`
+-- of the first transaction that `seen` does not show.
 --
 -- Two looks into the primary key: at the transactions that were open at `seen` and are so no more, and at those that began later.
 create function {schema}.pg_queue_window(
-    log text, seen pg_snapshot, upto pg_snapshot,
+    log text, seen pg_snapshot, upto pg_snapshot, skip_id bigint,
     after_xid xid8, after_id bigint, last_xid xid8, last_id bigint, most integer
 )
 returns table (xid xid8, id bigint, sent_at timestamptz, attributes json, body json)
@@ -125,9 +129,9 @@ begin
     if found_late < most then
         return query execute selection ||
             ' where m.xid >= $1 and m.xid < $2 and (m.xid, m.id) > ($3, $4) and (m.xid, m.id) <= ($5, $6)
-                and pg_visible_in_snapshot(m.xid, $7) order by m.xid, m.id limit $8'
+                and pg_visible_in_snapshot(m.xid, $7) and (m.xid > $8 or m.id > $9) order by m.xid, m.id limit $10'
         using greatest(pg_snapshot_xmax(seen), from_xid), pg_snapshot_xmax(upto), from_xid, from_id, to_xid, to_id, upto,
-            most - found_late;
+            pg_snapshot_xmax(seen), coalesce(skip_id, 0), most - found_late;
     end if;
 end
 $$;
@@ -159,7 +163,7 @@ begin
             select of_log, of_group, w.xid, w.id, w.sent_at, {now}, case when most_attempts = 1 then {now} end, 1, 1, said,
                 w.attributes, w.body
             from {schema}.pg_queue_window(
-                of_log, lapsed.seen, lapsed.upto, lapsed.after_xid, lapsed.after_id, lapsed.last_xid, lapsed.last_id, 2147483647
+                of_log, lapsed.seen, lapsed.upto, lapsed.skip_id, lapsed.after_xid, lapsed.after_id, lapsed.last_xid, lapsed.last_id, 2147483647
             ) as w;
         end if;
         delete from {schema}.pg_queue_batches as b where b.log = of_log and b.group_name = of_group and b.id = lapsed.id;
@@ -259,7 +263,7 @@ begin
             end if;
             for message in
                 select w.* from {schema}.pg_queue_window(
-                    of_log, held.seen, held.upto, after_xid, after_id, null, null, most
+                    of_log, held.seen, held.upto, held.skip_id, after_xid, after_id, null, null, most
                 ) as w
             loop
                 xid := message.xid;
@@ -273,8 +277,10 @@ begin
             end loop;
             if got > 0 then
                 insert into {schema}.pg_queue_batches
-                    (log, group_name, id, lease_until, retry, seen, upto, after_xid, after_id, last_xid, last_id)
-                values (of_log, of_group, of_batch, {now} + lease, false, held.seen, held.upto, after_xid, after_id, xid, id);
+                    (log, group_name, id, lease_until, retry, seen, upto, skip_id, after_xid, after_id, last_xid, last_id)
+                values (
+                    of_log, of_group, of_batch, {now} + lease, false, held.seen, held.upto, held.skip_id, after_xid, after_id, xid, id
+                );
             end if;
             if got = most then
                 held.at_xid := xid;
@@ -282,6 +288,7 @@ begin
             else
                 held.seen := held.upto;
                 held.upto := null;
+                held.skip_id := null;
                 held.at_xid := null;
                 held.at_id := null;
             end if;
@@ -290,7 +297,7 @@ begin
         end;
     end loop;
     update {schema}.pg_queue_groups as g
-    set seen = held.seen, upto = held.upto, at_xid = held.at_xid, at_id = held.at_id
+    set seen = held.seen, upto = held.upto, skip_id = held.skip_id, at_xid = held.at_xid, at_id = held.at_id
     where g.log = of_log and g.name = of_group;
 end
 $$;
@@ -332,7 +339,7 @@ begin
         select of_log, of_group, w.xid, w.id, w.sent_at, {now} + {schema}.pg_queue_retry_after(of_the_group.retry_ms, 1),
             case when of_the_group.max_attempts = 1 then {now} end, 1, failed.error, w.attributes, w.body
         from {schema}.pg_queue_window(
-            of_log, done.seen, done.upto, done.after_xid, done.after_id, done.last_xid, done.last_id, 2147483647
+            of_log, done.seen, done.upto, done.skip_id, done.after_xid, done.after_id, done.last_xid, done.last_id, 2147483647
         ) as w
         join unnest(failed_xids, failed_ids, errors) as failed (xid, id, error) on (w.xid, w.id) = (failed.xid, failed.id);
     end if;
@@ -363,7 +370,7 @@ $$;
 
 -- Where a group begins: {"at": "beginning"}, {"at": "end"}, {"after": [xid, id]} or {"since": microseconds since 1970}. What
 -- transactions publish that are open at this moment comes in any case.
-create function {schema}.pg_queue_start(of_log text, start json, out seen pg_snapshot, out at_xid xid8, out at_id bigint)
+create function {schema}.pg_queue_start(of_log text, start json, out seen pg_snapshot, out skip_id bigint)
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -375,11 +382,7 @@ begin
         seen := {schema}.pg_queue_snapshot();
     elsif start -> 'after' is not null then
         seen := {schema}.pg_queue_snapshot((start -> 'after' ->> 0)::xid8);
-        -- Messages of transactions that were open come first in the order, and are not to be taken for such that were dealt.
-        if not exists (select from pg_snapshot_xip(seen)) then
-            at_xid := (start -> 'after' ->> 0)::xid8;
-            at_id := (start -> 'after' ->> 1)::bigint;
-        end if;
+        skip_id := (start -> 'after' ->> 1)::bigint;
     else
         execute format(
             'select min(m.xid) from %I.%I as m

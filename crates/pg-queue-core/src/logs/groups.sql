@@ -8,7 +8,7 @@ select g.name, g.max_attempts, g.retry_ms,
     g.lost,
     (
         select w.sent_at
-        from {schema}.pg_queue_window(g.log, g.seen, coalesce(g.upto, pg_current_snapshot()), g.at_xid, g.at_id, null, null, 1) as w
+        from {schema}.pg_queue_window(g.log, g.seen, coalesce(g.upto, pg_current_snapshot()), g.skip_id, g.at_xid, g.at_id, null, null, 1) as w
     )
 from {schema}.pg_queue_groups as g
 where g.log = $1

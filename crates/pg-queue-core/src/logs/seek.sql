@@ -2,7 +2,7 @@
 -- parameters: $1 log, $2 group, $3 where to (pg_queue_start)    rows: one, if there is such a group    locks: its row
 with moved as (
     update {schema}.pg_queue_groups as g
-    set seen = start.seen, upto = null, at_xid = start.at_xid, at_id = start.at_id
+    set seen = start.seen, upto = null, skip_id = start.skip_id, at_xid = null, at_id = null
     from {schema}.pg_queue_start($1, $3::json) as start
     where g.log = $1 and g.name = $2
     returning true as it

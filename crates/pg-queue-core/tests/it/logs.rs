@@ -288,6 +288,11 @@ async fn a_group_is_moved_to_a_position_a_time_or_an_end() {
     let seek = async |start| logs::seek(&db.pool, &log, &group, start).await.unwrap();
     seek(Start::After(positions[2])).await;
     assert_eq!(drain(&db, &log, &group, 2).await, (3..8).collect::<Vec<_>>());
+    // What fails of the first window is not taken for more than it was.
+    seek(Start::After(positions[2])).await;
+    let lost = logs::receive(&db.pool, &log, &group, 10, Duration::ZERO, BatchId::random()).await.unwrap();
+    assert_eq!(numbers(&lost), [3, 4, 5, 6, 7]);
+    assert_eq!(drain(&db, &log, &group, 10).await, [3, 4, 5, 6, 7]);
     seek(Start::Since(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(between))).await;
     assert_eq!(drain(&db, &log, &group, 2).await, (5..8).collect::<Vec<_>>());
     seek(Start::Beginning).await;
@@ -297,6 +302,22 @@ async fn a_group_is_moved_to_a_position_a_time_or_an_end() {
     assert!(drain(&db, &log, &group, 2).await.is_empty());
     let stale = logs::acknowledge(&db.pool, &log, &group, batch, &[]).await;
     assert!(matches!(stale, Err(GroupError::Lost)), "{stale:?}");
+}
+
+#[tokio::test]
+async fn a_group_that_is_moved_misses_nothing_of_what_is_open_at_that_moment() {
+    let db = database().await;
+    let log = db.log("orders").await;
+    let group = open(&db, &log, "billing", Start::End).await;
+    let mut writer = db.connect().await;
+    let mut held = writer.begin().await.unwrap();
+    publish(&mut *held, &log, [100, 101]).await;
+    let positions = publish(&db.pool, &log, 0..5).await;
+    logs::seek(&db.pool, &log, &group, Start::After(positions[1])).await.unwrap();
+    assert_eq!(drain(&db, &log, &group, 2).await, [2, 3, 4]);
+    logs::seek(&db.pool, &log, &group, Start::After(positions[1])).await.unwrap();
+    held.commit().await.unwrap();
+    assert_eq!(drain(&db, &log, &group, 2).await, [100, 101, 2, 3, 4]);
 }
 
 #[tokio::test]

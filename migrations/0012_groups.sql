@@ -385,11 +385,11 @@ begin
         skip_id := (start -> 'after' ->> 1)::bigint;
     else
         execute format(
-            'select min(m.xid) from %I.%I as m
+            'select m.xid from %I.%I as m
              where m.sent_at >= $1 and m.segment in (
                  select s.segment from {schema}.pg_queue_segments as s
                  where s.log = $2 and (s.closed_at is null or s.closed_at >= $1)
-             )', '{schema_name}', 'log_' || of_log
+             ) order by m.xid limit 1', '{schema_name}', 'log_' || of_log
         ) into oldest using to_timestamp((start ->> 'since')::numeric / 1000000), of_log;
         seen := {schema}.pg_queue_snapshot(oldest);
     end if;

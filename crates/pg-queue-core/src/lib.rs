@@ -42,7 +42,6 @@ mod trace_context;
 mod transaction;
 mod tuple_id;
 
-pub(crate) use self::database_error::names;
 pub use self::{
     backoff::Backoff,
     commit::Commit,

@@ -40,3 +40,16 @@ pub async fn list(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<
     };
     rows.into_iter().map(read).collect()
 }
+
+/// The names of all logs, in order; without a look at what they take.
+///
+/// # Errors
+/// The migrations are missing or the database failed.
+pub async fn names(executor: impl PgExecutor<'_>, schema: &Schema) -> Result<Vec<LogName>, DatabaseError> {
+    let names: Vec<String> = sql::query_scalar(include_str!("names.sql"), schema)
+        .fetch_all(executor)
+        .await
+        .map_err(|error| DatabaseError::new(error, schema))?;
+    let read = |name| LogName::new(name).map_err(|error| DatabaseError::Other(sqlx::Error::Decode(error.into())));
+    names.into_iter().map(read).collect()
+}

@@ -71,7 +71,7 @@ impl LogMessage {
     /// Checks what can be set after it was made.
     ///
     /// # Errors
-    /// The attributes have more than 64 KiB, or hold a NUL.
+    /// The attributes have more than 64 KiB.
     pub fn check(&self) -> Result<(), LogPublishError> {
         let bytes: usize = self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > MAX_ATTRIBUTES { Err(LogPublishError::AttributesTooLarge { bytes }) } else { Ok(()) }

@@ -15,7 +15,7 @@ pub use self::{
     acknowledge::{FailedMessage, acknowledge, extend},
     ddl::{LogDdlError, create, drop, exists, rotate},
     group::{GroupError, GroupSettings, GroupStatus, Start, drop_group, groups, next_due, open, seek},
-    list::{LogStatus, list},
+    list::{LogStatus, list, names},
     message::LogMessage,
     name::{GroupName, InvalidGroupName, InvalidLogName, LogName, LogTable},
     park::{ParkedMessage, discard_parked, parked, retry_parked},
@@ -24,7 +24,7 @@ pub use self::{
     receive::{BatchId, LoggedMessage, receive},
 };
 
-use crate::{DatabaseError, names};
+use crate::{DatabaseError, database_error};
 
 /// For how long a log keeps its messages. What is older, or beyond the size, is dropped in eighths of it, by any worker's
 /// maintenance or a call to rotate; so up to an eighth more is kept than this says. Default: everything, for ever.
@@ -70,7 +70,7 @@ impl LogError {
     pub(crate) fn new(error: sqlx::Error, table: &LogTable) -> Self {
         if let sqlx::Error::Database(inner) = &error
             && inner.code().as_deref() == Some("42P01")
-            && names(inner.message(), &format!("{}.log_{}", table.schema, table.log))
+            && database_error::names(inner.message(), &format!("{}.log_{}", table.schema, table.log))
         {
             return Self::Missing(table.log.clone());
         }

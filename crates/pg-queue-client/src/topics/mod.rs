@@ -130,6 +130,9 @@ impl Topics {
     /// are the same binding, which gets the new filter. Dropping the queue ends its bindings. The same as
     /// `select pg_queue_bind(..)`.
     ///
+    /// Whoever publishes makes the jobs: a role that may do little else needs SELECT on `pg_queue_bindings` and INSERT on the
+    /// queues that its topics are bound to, also those that somebody binds later.
+    ///
     /// ```no_run
     /// # use pg_queue_core::{Job, QueueName};
     /// # #[derive(serde::Serialize, serde::Deserialize, Job)]

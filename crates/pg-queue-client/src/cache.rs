@@ -1,183 +1,187 @@
 //! The cache, and loading each missing value once.
 
+mod calls;
+mod counters;
+mod ears;
+mod housekeeping;
+mod key;
+mod lane;
+mod limits;
+mod loading;
+mod lock;
+mod removal;
+mod statistics;
+mod tier;
+mod turn;
+mod values;
+
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    fmt,
+    sync::{Arc, OnceLock},
 };
 
-use pg_queue_core::cache::{self, CacheError, Expiry, Ttl};
-use serde::{Serialize, de::DeserializeOwned};
+use pg_queue_core::cache::{self, CacheError, CacheTable, InvalidNamespace, Key, Namespace};
 
+use self::{
+    calls::Lanes,
+    statistics::Statistics,
+    tier::{News, Tier},
+    turn::Loading,
+};
+pub use self::{
+    housekeeping::{Housekeeping, TidiedUp},
+    key::CacheKey,
+    loading::{GetOrSetError, LoadOptions},
+    lock::{Lock, LockLost, RenewError},
+    statistics::CacheStatistics,
+    tier::LocalTier,
+    values::{TimeLeft, Versioned},
+};
 use crate::shared::Shared;
 
 /// Values with a time to live, shared by all processes. The table is UNLOGGED: a crash of the server empties it.
 ///
-/// A time to live is a number of seconds or a `Duration`, up to ten years.
-#[derive(Debug, Clone)]
+/// A key is text or bytes of any length. A time to live is a number of seconds or a `Duration`, up to ten years, or one of the
+/// other kinds of [`Expiry`](pg_queue_core::cache::Expiry). Calls of the same kind that come together share a statement.
+///
+/// Cheap to clone. [`namespace`](Self::namespace) and [`durable`](Self::durable) answer a cache for other values.
+#[derive(Clone)]
 pub struct Cache {
-    shared: Arc<Shared>,
-    loading: Arc<Loading>,
+    inner: Arc<Inner>,
+    namespace: Namespace,
+    durable: bool,
+    lenient: bool,
+    tier: Option<Arc<Tier>>,
 }
 
-/// The keys that are being loaded in this process.
-type Loading = Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>;
+/// What all caches of one handle share.
+struct Inner {
+    shared: Arc<Shared>,
+    unlogged: Lanes,
+    durable: Lanes,
+    loading: Loading,
+    statistics: Statistics,
+    /// What is known of changes, as soon as somebody keeps values in memory.
+    news: OnceLock<Arc<News>>,
+}
 
 impl Cache {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, loading: Arc::default() }
+        let unlogged = Lanes::new(&shared, CacheTable::unlogged(&shared.schema));
+        let durable = Lanes::new(&shared, CacheTable::durable(&shared.schema));
+        let inner = Inner {
+            shared,
+            unlogged,
+            durable,
+            loading: Loading::default(),
+            statistics: Statistics::default(),
+            news: OnceLock::new(),
+        };
+        let inner = Arc::new(inner);
+        Self { inner, namespace: Namespace::default(), durable: false, lenient: false, tier: None }
     }
 
-    /// Sets a value that lives for `ttl`, in place of one that is there.
+    /// The values of a namespace, kept apart from all others: `clear` removes them, and no other one. The name is any text of up
+    /// to 100 bytes; the empty one is where keys without a namespace are.
     ///
     /// # Errors
-    /// The value does not serialize or is longer than 64 MiB, the key or the time to live cannot be used, or the
-    /// database failed.
-    pub async fn set(&self, key: &str, value: &impl Serialize, ttl: impl Into<Ttl>) -> Result<(), CacheError> {
-        self.set_until(key, value, Expiry::After(ttl.into())).await
+    /// The name is too long.
+    pub fn namespace(&self, name: &str) -> Result<Self, InvalidNamespace> {
+        Ok(Self { namespace: Namespace::new(name)?, ..self.clone() })
     }
 
-    /// Sets a value that expires at this moment, on the database's clock.
+    /// The same for values that are to outlive a crash of the server, and a failover. They are in another table, with a log, so
+    /// that a namespace has two sets of values, and all of a program must ask for the same one.
     ///
-    /// # Errors
-    /// Those of [`set`](Self::set).
-    pub async fn set_with_expiry(
-        &self,
-        key: &str,
-        value: &impl Serialize,
-        expires_at: SystemTime,
-    ) -> Result<(), CacheError> {
-        self.set_until(key, value, Expiry::At(expires_at)).await
+    /// It is written asynchronously: what was set in the last moments before a crash is lost, up to three times the server's
+    /// `wal_writer_delay` (0.6 s by default), and in a failover what the standby did not have yet. Values come back as they were
+    /// before, so that one which was replaced or deleted in these moments is there again.
+    #[must_use]
+    pub fn durable(&self) -> Self {
+        Self { durable: true, tier: None, ..self.clone() }
     }
 
-    async fn set_until(&self, key: &str, value: &impl Serialize, expiry: Expiry) -> Result<(), CacheError> {
-        let schema = &self.shared.schema;
-        self.shared.run(async |connection| cache::set(connection, schema, key, value, expiry).await).await
-    }
-
-    /// The value under `key`; `None` when there is none or it has expired.
+    /// The same, with values that are read often kept in this process's memory, so that they are read again without asking the
+    /// server. Those that slide are not.
     ///
-    /// # Errors
-    /// The value is not a `T`, or the database failed.
-    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CacheError> {
-        let schema = &self.shared.schema;
-        let bytes = self.shared.run(async |connection| cache::get_bytes(connection, schema, key).await).await?;
-        // Only here, because a value need not be one that another thread may take up while the commit is waited for.
-        bytes.map(|bytes| cache::decode(key, &bytes)).transpose()
-    }
-
-    /// Removes the value under `key`. Answers whether there was one that had not expired.
+    /// When a value is set, deleted or added to by a call of this library, then from [`max_age`](LocalTier::new) after that call
+    /// has returned on no process shows the old one. In the process that made the call, through any clone of its handle, that is
+    /// so at once; in others as a rule after some milliseconds, because the server tells them, as long as the listener's
+    /// connection stands. What was changed by others than this library, by SQL or by a standby's promotion, is shown for `max_age`
+    /// at most. Time is counted by a clock that stands still while the machine sleeps.
     ///
-    /// # Errors
-    /// The database failed.
-    pub async fn delete(&self, key: &str) -> Result<bool, CacheError> {
-        let schema = &self.shared.schema;
-        self.shared.run(async |connection| cache::delete(connection, schema, key).await).await
+    /// For one table: [`durable`](Self::durable) begins without.
+    #[must_use]
+    pub fn with_local_tier(&self, settings: LocalTier) -> Self {
+        let news = Arc::clone(self.inner.news.get_or_init(|| Arc::new(News::new())));
+        Self { tier: Some(Arc::new(Tier::new(settings, news))), ..self.clone() }
     }
 
-    /// Removes everything that has expired, in short steps. Answers how many values. Reads never see an expired value;
-    /// this only gives the space back. Workers call it now and then.
+    /// The same, but a value that is not of the type that is asked for counts as none, and is no error.
+    #[must_use]
+    pub fn lenient(&self) -> Self {
+        Self { lenient: true, ..self.clone() }
+    }
+
+    /// Removes everything that has expired, in short steps, of both tables and all namespaces. Answers how many values. Reads
+    /// never see an expired value; this only gives the space back. Workers call it now and then.
     ///
     /// # Errors
     /// The database failed; what was removed until then stays removed.
     pub async fn cleanup_expired(&self) -> Result<u64, CacheError> {
-        let schema = &self.shared.schema;
-        let mut link = self.shared.acquire().await?;
+        let schema = &self.inner.shared.schema;
+        let mut link = self.inner.shared.acquire().await?;
         let mut removed = 0;
-        for pages in link.run(async |connection| cache::parts(connection, schema).await).await? {
-            removed += link.run(async |connection| cache::cleanup_part(connection, schema, pages).await).await?;
+        for Lanes { table, .. } in [&self.inner.unlogged, &self.inner.durable] {
+            for pages in link.run(async |connection| cache::parts(connection, table).await).await? {
+                removed += link.run(async |connection| cache::cleanup_part(connection, table, pages).await).await?;
+            }
         }
+        for pages in link.run(async |connection| cache::parts_of_limits(connection, schema).await).await? {
+            link.run(async |connection| cache::cleanup_limits(connection, schema, pages).await).await?;
+        }
+        while link.run(async |connection| cache::prune_locks(connection, schema, 1000).await).await? > 0 {}
         Ok(removed)
     }
 
-    /// The value under `key` or, when there is none, what `load` answers, which is set for `ttl`.
-    ///
-    /// A value that is there but is not a `V`, such as one that an earlier version of the program has set, is loaded anew
-    /// as well.
-    ///
-    /// Within this process one caller loads a key while the others wait for it; when it fails, the next one loads. Two
-    /// processes may load the same key at the same time. No connection is held while `load` runs.
-    ///
-    /// # Errors
-    /// `load` failed, or a call of the cache did.
-    pub async fn get_or_set<V, E, F, Fut>(&self, key: &str, ttl: impl Into<Ttl>, load: F) -> Result<V, GetOrSetError<E>>
-    where
-        V: Serialize + DeserializeOwned,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<V, E>>,
-    {
-        let ttl = ttl.into();
-        ttl.checked().map_err(CacheError::from)?;
-        if let Some(value) = self.get_usable(key).await? {
-            return Ok(value);
-        }
-        let turn = Turn::new(&self.loading, key);
-        let _held = turn.comes().await;
-        // Whoever had the turn before has probably set it.
-        if let Some(value) = self.get_usable(key).await? {
-            return Ok(value);
-        }
-        let value = load().await.map_err(GetOrSetError::Load)?;
-        self.set(key, &value, ttl).await?;
-        Ok(value)
+    fn lanes(&self) -> &Lanes {
+        if self.durable { &self.inner.durable } else { &self.inner.unlogged }
     }
 
-    /// Like [`get`](Self::get); a value of another type is as good as none, or the key would fail until it expires.
-    async fn get_usable<V: DeserializeOwned>(&self, key: &str) -> Result<Option<V>, CacheError> {
-        match self.get(key).await {
-            Err(error @ CacheError::Decode { .. }) => {
-                tracing::warn!(%error, "loading a cached value of another type anew");
-                Ok(None)
-            }
-            got => got,
+    fn table(&self) -> &CacheTable {
+        &self.lanes().table
+    }
+
+    fn key(&self, key: &[u8]) -> Key {
+        Key::new(&self.namespace, key)
+    }
+
+    /// These keys were written, and it is committed.
+    fn changed<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) {
+        if let Some(news) = self.inner.news.get() {
+            keys.into_iter().for_each(|key| news.changed(key.slot()));
         }
+    }
+
+    /// Any key may have been written.
+    fn everything_changed(&self) {
+        if let Some(news) = self.inner.news.get() {
+            news.everything_changed();
+        }
+    }
+
+    /// What this process has asked of the cache so far.
+    #[must_use]
+    pub fn statistics(&self) -> CacheStatistics {
+        self.inner.statistics.read()
     }
 }
 
-/// One caller's wish to load a key. The key is forgotten with its last wish, however that ends.
-struct Turn<'a> {
-    loading: &'a Loading,
-    key: &'a str,
-    /// Only empty while this is dropped.
-    lock: Option<Arc<tokio::sync::Mutex<()>>>,
-}
-
-impl<'a> Turn<'a> {
-    fn new(loading: &'a Loading, key: &'a str) -> Self {
-        let mut keys = loading.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = Arc::clone(keys.entry(key.to_owned()).or_default());
-        drop(keys);
-        Self { loading, key, lock: Some(lock) }
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("durable", &self.durable)
+            .field("loading", &self.inner.loading)
+            .finish_non_exhaustive()
     }
-
-    async fn comes(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        Some(self.lock.as_ref()?.lock().await)
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut keys = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        // Given up under the map's lock, as it was taken: of two that end at the same time, the second one sees that it is
-        // the last.
-        self.lock = None;
-        if keys.get(self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            keys.remove(self.key);
-        }
-    }
-}
-
-/// Why [`Cache::get_or_set`] has no value.
-///
-/// An error for whatever the loader fails with that can be printed, a `String` or a boxed error too. So the loader's error
-/// is in the message, and not the [`source`](std::error::Error::source), which would have to be an error itself.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GetOrSetError<E> {
-    /// The loader failed.
-    #[error("loading the value failed: {0:#}")]
-    Load(E),
-    /// The cache failed.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
 }

@@ -35,7 +35,10 @@ pub use self::schedules::{
     ScheduleError, Schedules, next_times, plan,
 };
 pub use self::{
-    cache::{Cache, GetOrSetError},
+    cache::{
+        Cache, CacheKey, CacheStatistics, GetOrSetError, Housekeeping, LoadOptions, LocalTier, Lock, LockLost,
+        RenewError, TidiedUp, TimeLeft, Versioned,
+    },
     history::{History, Retried},
     listener::{ListenError, Listener, Notification, RecvError},
     notify::Notifier,

@@ -48,6 +48,15 @@ impl Link {
         in_transaction_of_pool(&mut self.connection, &self.schema, begin, work).await
     }
 
+    /// Does `work` in no transaction, through a pooler or not: one statement by the simple protocol, after which there is nothing that
+    /// the next one would need the same server connection for.
+    pub(crate) async fn in_no_transaction<T, E: From<DatabaseError>>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        work(&mut self.connection).await
+    }
+
     /// It is of no use to others.
     pub(crate) fn close_on_drop(&mut self) {
         self.connection.close_on_drop();

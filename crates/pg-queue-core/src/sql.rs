@@ -1,7 +1,7 @@
 //! The one place where names become part of a statement.
 //!
 //! Statements are `.sql` files with placeholders. `{schema}` and `{queue}` are filled from validated names only
-//! ([`Schema`], [`QueueName`](crate::QueueName)), quoted all the same; `{now}`, `{kept}`, `{told}` and `{places}` from what
+//! ([`Schema`], [`QueueName`](crate::QueueName)), quoted all the same; `{cache}` with one of the cache's tables; `{now}`, `{kept}`, `{told}` and `{places}` from what
 //! stands here. Everything else is a bound parameter.
 
 use sqlx::{
@@ -10,7 +10,7 @@ use sqlx::{
     query::{Query, QueryAs, QueryScalar},
 };
 
-use crate::{QueueTable, Schema, logs::LogTable};
+use crate::{QueueTable, Schema, cache::CacheTable, logs::LogTable};
 
 /// A statement of the library in its final form.
 pub(crate) type Statement = AssertSqlSafe<String>;
@@ -51,6 +51,16 @@ impl Place for QueueTable {
 impl Place for LogTable {
     fn fill(&self, template: &str) -> Statement {
         in_log(template, self)
+    }
+
+    fn keeps_statements(&self) -> bool {
+        !self.schema.is_pooled()
+    }
+}
+
+impl Place for CacheTable {
+    fn fill(&self, template: &str) -> Statement {
+        fill(&Self::planned_anew(template), &self.schema, Subject::Cache(self.name()))
     }
 
     fn keeps_statements(&self) -> bool {
@@ -104,6 +114,7 @@ enum Subject<'n> {
     None,
     Queue(&'n str),
     Log(&'n str),
+    Cache(&'n str),
 }
 
 /// In one pass: a statement is filled each time that it is sent.
@@ -127,6 +138,9 @@ fn fill(template: &str, place: &Schema, subject: Subject<'_>) -> Statement {
             (Some("queue"), Subject::Queue(queue)) => &["\"", schema, "\".\"queue_", queue, "\""],
             (Some("queue_name"), Subject::Queue(queue)) => &[queue],
             (Some("log"), Subject::Log(log)) => &["\"", schema, "\".\"log_", log, "\""],
+            (Some("cache"), Subject::Cache(table)) => &["\"", schema, "\".", table],
+            // Where a statement is not about the other one, as in tests that look at all of them.
+            (Some("cache"), _) => &["\"", schema, "\".pg_queue_cache"],
             // A brace of the statement's own, as in the literal of an array.
             _ => {
                 filled.push('{');

@@ -46,9 +46,10 @@ pub mod testing;
 /// The name under which the project first promised [`PgQueue`].
 pub use pg_queue_client::PgQueue as PgQueueManager;
 pub use pg_queue_client::{
-    Cache, CallError, CancelOutcome, Cancelled, ConfigError, DEFAULT_LEASE, GetOrSetError, History, ListenError,
-    Listener, Notification, Notifier, On, PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError,
-    RequestResponse, Retried, RetryOutcome, SettingError, UndecodableJob, migrate,
+    Cache, CacheKey, CacheStatistics, CallError, CancelOutcome, Cancelled, ConfigError, DEFAULT_LEASE, GetOrSetError,
+    History, Housekeeping, ListenError, Listener, LoadOptions, LocalTier, Lock, LockLost, Notification, Notifier, On,
+    PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError, RenewError, RequestResponse, Retried, RetryOutcome,
+    SettingError, TidiedUp, TimeLeft, UndecodableJob, Versioned, migrate,
 };
 #[cfg(feature = "cron")]
 pub use pg_queue_client::{
@@ -64,7 +65,9 @@ pub use pg_queue_core::{
     InvalidQueueName, InvalidSchema, InvalidTraceContext, Job, JobFilter, JobId, JobState, LeaseLost, LeasedJobId,
     Missed, OnConflict, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema, TraceContext,
     Unique, UniqueScope, UniqueUntil, WorkerId,
-    cache::{CacheError, InvalidTtl, Ttl},
+    cache::{
+        Allowed, CacheError, Expiry, InvalidLimit, InvalidNamespace, InvalidTtl, LockError, PrefixTooLong, Ttl, Version,
+    },
     history::{Edit, FinishedJob, FinishedState, HistoryFilter},
     jobs::{LeaseError, NewJob, PushError, QueueStats, StoredJob},
     migrate as migrations,

@@ -5,6 +5,15 @@ mod at_hand;
 mod batches;
 mod bindings;
 mod cache;
+mod cache_crash;
+mod cache_housekeeping;
+mod cache_lanes;
+mod cache_limits;
+mod cache_loading;
+mod cache_locks;
+#[cfg(unix)]
+mod cache_stopped;
+mod cache_tier;
 mod clock;
 mod connecting;
 mod credentials;

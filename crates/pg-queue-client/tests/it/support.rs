@@ -65,6 +65,11 @@ impl Db {
         Self { mgr: handle(&database, &pool, connections), pool, database }
     }
 
+    /// What another process would have: a handle that shares nothing with others but the database.
+    pub(crate) fn elsewhere(&self) -> PgQueue {
+        handle(&self.database, &self.pool, 20)
+    }
+
     /// The queue of that name, made.
     pub(crate) async fn queue(&self, name: &str) -> QueueName {
         let queue = QueueName::new(name).unwrap();

@@ -6,7 +6,9 @@ use std::{
 };
 
 use pg_queue_core::{
-    LeasedJobId, QueueError, QueueTable, WorkerId, cache, history, jobs, logs, replies, topics, workers,
+    LeasedJobId, QueueError, QueueTable, WorkerId,
+    cache::{self, CacheTable},
+    history, jobs, logs, replies, topics, workers,
 };
 use sqlx::PgConnection;
 use tokio::{sync::watch, time::Instant};
@@ -184,12 +186,21 @@ async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {
     while shared.control.run(async |connection| topics::prune(connection, schema).await).await? > 0 {}
     // Not through the application's pool: handlers may have used it up. What is left then is removed next time.
     let until = Instant::now() + CLEANUP_TIMEOUT;
-    for pages in shared.control.run(async |connection| cache::parts(connection, schema).await).await? {
-        if Instant::now() > until {
-            break;
+    for table in [CacheTable::unlogged(schema), CacheTable::durable(schema)] {
+        for pages in shared.control.run(async |connection| cache::parts(connection, &table).await).await? {
+            if Instant::now() > until {
+                return Ok(());
+            }
+            shared.control.run(async |connection| cache::cleanup_part(connection, &table, pages).await).await?;
         }
-        shared.control.run(async |connection| cache::cleanup_part(connection, schema, pages).await).await?;
     }
+    for pages in shared.control.run(async |connection| cache::parts_of_limits(connection, schema).await).await? {
+        if Instant::now() > until {
+            return Ok(());
+        }
+        shared.control.run(async |connection| cache::cleanup_limits(connection, schema, pages).await).await?;
+    }
+    while shared.control.run(async |connection| cache::prune_locks(connection, schema, BATCH).await).await? > 0 {}
     Ok(())
 }
 

@@ -4,7 +4,10 @@ create unlogged table {schema}.pg_queue_replies (
     request_id uuid primary key,
     -- A reply that nobody fetched is removed after this.
     expires_at timestamptz not null,
-    body json not null
+    -- What the reply is: 'ok' for the response, 'error' for the responder's own error, others for what went wrong instead.
+    status text not null default 'ok',
+    -- JSON. Not of that type: nobody but its caller reads it, and a parse would cost more than the insert.
+    body text not null
 )
 with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, vacuum_truncate = off);
 

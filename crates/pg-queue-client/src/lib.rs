@@ -47,5 +47,5 @@ pub use self::{
     queue::{
         CancelOutcome, Cancelled, DEFAULT_LEASE, PopError, PoppedJob, Queue, RetryOutcome, SettingError, UndecodableJob,
     },
-    request_response::{CallError, RequestResponse},
+    request_response::{Call, CallError, CallFuture, RequestResponse},
 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pg_queue_core::{
     EnqueueFuture, EnqueueManyFuture, Enqueuer, QueueName,
-    jobs::{self, NewJob, PushError, PushOutcome},
+    jobs::{self, Commit, NewJob, PushError, PushOutcome},
     push_checked, push_many_checked,
 };
 use sqlx::PgConnection;
@@ -82,8 +82,19 @@ pub(crate) async fn push(shared: &Arc<Shared>, queue: &QueueName, mut job: NewJo
     let pushed = if job.options.is_unique() {
         push_alone(shared, queue, &job).await
     } else {
-        batches::push(shared, queue, job).await
+        batches::push(shared, queue, job, shared.commit).await
     };
+    pushed.inspect(|_| shared.bells.ring(queue.as_str()))
+}
+
+/// Enqueues a request in the same way, but not waiting for the disk: its caller does not survive a crash of the server either.
+pub(crate) async fn push_request(
+    shared: &Arc<Shared>,
+    queue: &QueueName,
+    mut job: NewJob,
+) -> Result<PushOutcome, PushError> {
+    shared.trace(std::slice::from_mut(&mut job));
+    let pushed = batches::push(shared, queue, job, Commit::LoseOnCrash).await;
     pushed.inspect(|_| shared.bells.ring(queue.as_str()))
 }
 

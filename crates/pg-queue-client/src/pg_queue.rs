@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use pg_queue_core::{
-    DatabaseError, InvalidSchema, QueueName, Schema, TraceContext,
+    DatabaseError, InvalidSchema, QueueName, Request, Schema, TraceContext,
     jobs::Commit,
     migrate::{self as migrations, MigrateError},
 };
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 #[cfg(feature = "cron")]
 use crate::Schedules;
 use crate::{
-    Cache, History, ListenError, Listener, Notifier, On, Queue, RequestResponse,
+    Cache, Call, History, ListenError, Listener, Notifier, On, Queue, RequestResponse,
     listener::{Address, Hub},
     logs::Logs,
     shared::{Shared, Tracer},
@@ -92,6 +92,11 @@ impl PgQueue {
     /// `job.enqueue(queue.on(&mut transaction))`.
     pub fn on<'c>(&self, connection: &'c mut PgConnection) -> On<'c> {
         On::new(Arc::clone(&self.shared), connection)
+    }
+
+    /// Sends a request to whoever responds to its type, and waits for the response: see [`Call`].
+    pub fn call<R: Request>(&self, request: &R) -> Call<R> {
+        self.request_response.call(request)
     }
 
     /// A listener of its own on the process's one connection.

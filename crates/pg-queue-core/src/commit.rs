@@ -1,7 +1,7 @@
 //! How a transaction that enqueues or publishes is committed.
 
 /// How a transaction that enqueues or publishes is committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Commit {
     /// As the connection is set up: in the log on the disk before the answer, unless somebody has set it otherwise.
     #[default]

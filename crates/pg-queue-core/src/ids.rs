@@ -126,6 +126,21 @@ impl RequestId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// The id with this number of those whose replies go to `inbox`.
+    pub(crate) fn of(inbox: Inbox, number: u64) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&inbox.0);
+        bytes[8..].copy_from_slice(&number.to_be_bytes());
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Its number among those of its inbox.
+    pub(crate) fn within_inbox(self) -> u64 {
+        let mut number = [0; 8];
+        number.copy_from_slice(&self.0.as_bytes()[8..]);
+        u64::from_be_bytes(number)
+    }
+
     /// Where the reply goes.
     #[must_use]
     pub fn inbox(self) -> Inbox {

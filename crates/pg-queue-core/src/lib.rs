@@ -16,6 +16,7 @@ pub mod logs;
 pub mod migrate;
 pub mod queues;
 pub mod replies;
+pub mod requests;
 #[cfg(pg_queue_sabotage)]
 pub mod sabotage;
 pub mod schedules;
@@ -35,6 +36,7 @@ mod ids;
 mod job;
 mod priority;
 mod queue_name;
+mod request;
 mod schema;
 mod sql;
 mod timestamp;
@@ -55,10 +57,11 @@ pub use self::{
     jobs::{JobFilter, JobState, OnConflict, PushError, PushOptions, PushOutcome, Unique, UniqueScope, UniqueUntil},
     priority::{InvalidPriority, Priority},
     queue_name::{InvalidQueueName, QueueName, QueueTable},
+    request::{DEFAULT_CALL_TIMEOUT, Failed, Request},
     schema::{InvalidSchema, Schema},
     sql::{BEGIN, BEGIN_PINNED, BEGIN_PINNED_PATIENT, PIN_PLANS, filled, filled_for_log},
     trace_context::{InvalidTraceContext, TraceContext},
     transaction::{in_transaction, in_transaction_of_pool},
     tuple_id::TupleId,
 };
-pub use pg_queue_derive::Job;
+pub use pg_queue_derive::{Job, Request};

@@ -11,7 +11,11 @@ pub(crate) struct Errors(Option<syn::Error>);
 impl Errors {
     /// Adds a mistake that `rustc` will underline at `tokens`.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
-        let error = syn::Error::new_spanned(tokens, message);
+        self.add(syn::Error::new_spanned(tokens, message));
+    }
+
+    /// Adds a mistake that has its place already.
+    pub(crate) fn add(&mut self, error: syn::Error) {
         match &mut self.0 {
             Some(errors) => errors.combine(error),
             None => self.0 = Some(error),

@@ -9,6 +9,7 @@ use crate::{
     ast::{Payload, Policy, Root, Timeout},
     backoff::{Backoff, Formula},
     errors::Errors,
+    key::Key,
     valid,
 };
 
@@ -17,7 +18,8 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut errors = Errors::default();
     let payload = Payload::parse(input, &mut errors);
     let policy = valid::policy(&payload, &mut errors);
-    let root = valid::root(&payload.attrs, &mut errors);
+    let written = payload.attrs.written(Key::Crate).is_some();
+    let root = valid::root(payload.attrs.root.as_ref(), written, &mut errors);
     match errors.into_compile_errors() {
         None => implementation(&payload, &root, &items(&payload, &root, &policy)),
         Some(errors) => {

@@ -1,5 +1,23 @@
 //! The keys of `#[job(..)]`.
 
+/// A key of an attribute, as messages speak of it.
+pub(crate) trait Named: Copy {
+    fn name(self) -> &'static str;
+
+    /// What the key takes, with an example.
+    fn takes(self) -> &'static str;
+}
+
+impl Named for Key {
+    fn name(self) -> &'static str {
+        self.name()
+    }
+
+    fn takes(self) -> &'static str {
+        self.takes()
+    }
+}
+
 /// A key of `#[job(..)]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Key {
@@ -109,9 +127,15 @@ impl Key {
 
 /// The message about a key that does not exist.
 pub(crate) fn unknown(name: &str) -> String {
-    let [first @ .., last] = Key::ALL.map(Key::name);
+    unknown_of(name, &Key::ALL)
+}
+
+/// The same where there are other keys.
+pub(crate) fn unknown_of<K: Named>(name: &str, all: &[K]) -> String {
+    let names: Vec<_> = all.iter().map(|key| key.name()).collect();
+    let (last, first) = names.split_last().expect("every attribute has keys");
     let keys = format!("the keys are {} and {last}", first.join(", "));
-    match nearest(name) {
+    match nearest_of(name, all) {
         Some(key) => format!("unknown key `{name}`, did you mean `{}`? {keys}", key.name()),
         None => format!("unknown key `{name}`, {keys}"),
     }
@@ -119,18 +143,17 @@ pub(crate) fn unknown(name: &str) -> String {
 
 /// The key that was probably meant: at most a third of its letters differ, or one is a part of the other
 /// (`attempts`, `prio`).
-fn nearest(name: &str) -> Option<Key> {
+fn nearest_of<K: Named>(name: &str, all: &[K]) -> Option<K> {
     let name = name.to_lowercase();
-    let by_letters = Key::ALL
-        .into_iter()
-        .map(|key| (distance(&name, key.name()), key))
+    let by_letters = all
+        .iter()
+        .map(|key| (distance(&name, key.name()), *key))
         .filter(|(distance, key)| *distance * 3 <= key.name().len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, key)| key);
     // Shorter parts are in some key by accident.
-    let by_part = || {
-        Key::ALL.into_iter().find(|key| name.len() >= 3 && (key.name().contains(&name) || name.contains(key.name())))
-    };
+    let by_part =
+        || all.iter().copied().find(|key| name.len() >= 3 && (key.name().contains(&name) || name.contains(key.name())));
     by_letters.or_else(by_part)
 }
 
@@ -155,7 +178,11 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, distance, nearest, unknown};
+    use super::{Key, distance, nearest_of, unknown};
+
+    fn nearest(name: &str) -> Option<Key> {
+        nearest_of(name, &Key::ALL)
+    }
 
     #[test]
     fn every_key_is_found_by_its_name() {

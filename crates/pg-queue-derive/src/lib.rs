@@ -1,8 +1,8 @@
-//! The derive macro of pg-queue: `#[derive(Job)]`. Depend on `pg-queue`, which exports it.
+//! The derive macros of pg-queue: `#[derive(Job)]` and `#[derive(Request)]`. Depend on `pg-queue`, which exports them.
 //!
 //! In four phases: `attr` reads the tokens, `ast` holds what was read and what it means, `valid` judges it, `expand`
 //! writes the code. What several keys say together is judged and written in a file of its own, `unique` and `cron`.
-//! Mistakes are gathered in `errors` and reported together.
+//! `request` has the same phases for the second one, which takes less, and shares their rules. Mistakes are gathered in `errors` and reported together.
 #![forbid(unsafe_code)]
 
 mod ast;
@@ -16,6 +16,7 @@ mod duration;
 mod errors;
 mod expand;
 mod key;
+mod request;
 mod rules;
 mod unique;
 mod valid;
@@ -31,4 +32,11 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_job(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand::derive(&input).into()
+}
+
+#[doc = include_str!("request.md")]
+#[proc_macro_derive(Request, attributes(request))]
+pub fn derive_request(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    request::derive(&input).into()
 }

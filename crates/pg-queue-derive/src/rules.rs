@@ -3,10 +3,15 @@
 use std::{fmt::Display, str::FromStr, time::Duration};
 use syn::{LitInt, LitStr};
 
-use crate::{attr::Attrs, duration, errors::Errors, key::Key};
+use crate::{
+    attr::Attrs,
+    duration,
+    errors::Errors,
+    key::{Key, Named},
+};
 
 /// A whole number of a range to which both ends belong.
-pub(crate) fn in_range<N>(key: Key, literal: &LitInt, min: N, max: N, errors: &mut Errors) -> Option<N>
+pub(crate) fn in_range<N>(key: impl Named, literal: &LitInt, min: N, max: N, errors: &mut Errors) -> Option<N>
 where
     N: FromStr<Err: Display> + PartialOrd,
 {

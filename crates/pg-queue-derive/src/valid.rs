@@ -1,7 +1,7 @@
 //! The rules. Each function judges one key and points at the value that breaks the rule.
 
 use proc_macro2::Span;
-use syn::{Data, ExprPath, LitStr, ext::IdentExt, spanned::Spanned};
+use syn::{Data, ExprPath, Ident, LitStr, ext::IdentExt, spanned::Spanned};
 
 use crate::{
     ast::{Payload, Policy, Root, Timeout},
@@ -33,7 +33,7 @@ pub(crate) fn policy(payload: &Payload<'_>, errors: &mut Errors) -> Policy {
     let Attrs { priority, max_attempts, queue, timeout, backoff, keep, .. } = &payload.attrs;
     let kind = kind(payload, errors);
     Policy {
-        aliases: aliases(&payload.attrs, kind.as_deref(), errors),
+        aliases: aliases(payload.attrs.aliases.as_ref(), kind.as_deref(), errors),
         kind: kind.unwrap_or_default(),
         queue: queue.as_ref().and_then(|literal| self::queue(literal, errors)),
         priority: priority.as_ref().and_then(|literal| in_range(Key::Priority, literal, 0, MAX_PRIORITY, errors)),
@@ -78,7 +78,12 @@ fn shape(payload: &Payload<'_>, errors: &mut Errors) {
 
 /// `None` if it was written badly, which has been reported then.
 fn kind(payload: &Payload<'_>, errors: &mut Errors) -> Option<String> {
-    if let Some(literal) = &payload.attrs.kind {
+    kind_of(payload.ident, payload.attrs.kind.as_ref(), payload.attrs.written(Key::Kind).is_some(), errors)
+}
+
+/// The kind that was given, or the one that the struct's name makes.
+pub(crate) fn kind_of(name: &Ident, given: Option<&LitStr>, written: bool, errors: &mut Errors) -> Option<String> {
+    if let Some(literal) = given {
         let kind = literal.value();
         return match check_kind(&kind) {
             Ok(()) => Some(kind),
@@ -88,18 +93,18 @@ fn kind(payload: &Payload<'_>, errors: &mut Errors) -> Option<String> {
             }
         };
     }
-    if payload.attrs.written(Key::Kind).is_some() {
+    if written {
         return None;
     }
-    let kind = snake_case(&payload.ident.unraw().to_string());
+    let kind = snake_case(&name.unraw().to_string());
     if let Err(why) = check_kind(&kind) {
-        errors.at(payload.ident, format_args!("{why}; give one with `kind = \"..\"`"));
+        errors.at(name, format_args!("{why}; give one with `kind = \"..\"`"));
         return None;
     }
     Some(kind)
 }
 
-fn check_kind(kind: &str) -> Result<(), String> {
+pub(crate) fn check_kind(kind: &str) -> Result<(), String> {
     if kind.is_empty() {
         return Err(format!("a kind has 1 to {MAX_KIND_BYTES} bytes, this one is empty"));
     }
@@ -112,9 +117,9 @@ fn check_kind(kind: &str) -> Result<(), String> {
     }
 }
 
-fn aliases(attrs: &Attrs, kind: Option<&str>, errors: &mut Errors) -> Option<Vec<String>> {
+pub(crate) fn aliases(given: Option<&Vec<LitStr>>, kind: Option<&str>, errors: &mut Errors) -> Option<Vec<String>> {
     let mut aliases = Vec::new();
-    for literal in attrs.aliases.as_ref()? {
+    for literal in given? {
         let alias = literal.value();
         if let Err(why) = check_kind(&alias) {
             errors.at(literal, format_args!("an alias is a kind: {why}"));
@@ -128,7 +133,7 @@ fn aliases(attrs: &Attrs, kind: Option<&str>, errors: &mut Errors) -> Option<Vec
     Some(aliases)
 }
 
-fn queue(literal: &LitStr, errors: &mut Errors) -> Option<String> {
+pub(crate) fn queue(literal: &LitStr, errors: &mut Errors) -> Option<String> {
     let queue = literal.value();
     let why = if queue.is_empty() {
         "is empty".to_owned()
@@ -167,9 +172,9 @@ fn backoff(value: &TextOr<ExprPath>, errors: &mut Errors) -> Option<Backoff> {
 }
 
 /// The path that takes the place of `::pg_queue`.
-pub(crate) fn root(attrs: &Attrs, errors: &mut Errors) -> Root {
-    let Some(literal) = &attrs.root else {
-        return if attrs.written(Key::Crate).is_some() { Root::Broken } else { Root::Default };
+pub(crate) fn root(given: Option<&LitStr>, written: bool, errors: &mut Errors) -> Root {
+    let Some(literal) = given else {
+        return if written { Root::Broken } else { Root::Default };
     };
     match literal.parse_with(syn::Path::parse_mod_style) {
         Ok(mut path) => {

@@ -3,7 +3,10 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::{ExprPath, LitStr, parse::Parse};
 
-use crate::{errors::Errors, key::Key};
+use crate::{
+    errors::Errors,
+    key::{Key, Named},
+};
 
 /// The value of a key that takes a string or something else.
 pub(crate) enum TextOr<T> {
@@ -12,7 +15,7 @@ pub(crate) enum TextOr<T> {
 }
 
 /// Reads what is one token, such as a literal. A minus sign is a token of its own, and no key takes one.
-pub(crate) fn literal<T: Parse>(key: Key, value: TokenStream, errors: &mut Errors) -> Option<T> {
+pub(crate) fn literal<T: Parse>(key: impl Named, value: TokenStream, errors: &mut Errors) -> Option<T> {
     let is_one_token = value.clone().into_iter().nth(1).is_none();
     let literal = syn::parse2(value.clone()).ok().filter(|_| is_one_token);
     if literal.is_none() {

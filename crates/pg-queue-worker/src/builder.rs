@@ -6,7 +6,7 @@ use pg_queue_client::{InvalidCron, PgQueue};
 use pg_queue_core::InvalidQueueName;
 
 use crate::{
-    Events, Handler, Middleware, QueueOptions, TransactionHandler, WorkerHandle,
+    Events, Handler, Middleware, QueueOptions, Responder, TransactionHandler, WorkerHandle,
     events::Teller,
     registry::{Entry, Registry},
 };
@@ -138,6 +138,13 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
         self
     }
 
+    /// Answers the requests of the type `R`, from its queue. If nothing but requests goes through that queue and it is missing
+    /// when the worker starts, it is made, without a log.
+    pub fn respond<R: Responder<S>>(mut self) -> Self {
+        self.entries.push(Entry::responder::<R>());
+        self
+    }
+
     /// Claims from this queue as well, beside those of the registered types (for jobs that are enqueued elsewhere with
     /// `.queue(..)`), or says how to treat one of those: see [`QueueOptions`].
     pub fn queue(mut self, queue: impl Into<QueueOptions>) -> Self {
@@ -251,7 +258,7 @@ fn in_range(setting: &'static str, value: Duration, least: Duration, most: Durat
 #[non_exhaustive]
 pub enum BuildError {
     /// Nothing is registered.
-    #[error("the worker has no handler: call `register::<YourJob>()` before `build`")]
+    #[error("the worker has no handler: call `register::<YourJob>()` or `respond::<YourRequest>()` before `build`")]
     NoHandler,
     /// Two registered types have one kind.
     #[error("the kind {0:?} is registered twice: two types have it as their kind or alias")]

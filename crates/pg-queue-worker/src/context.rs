@@ -3,19 +3,20 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use pg_queue_client::PgQueue;
 use pg_queue_core::{
     JobId, RequestId, TraceContext,
     jobs::{self, LeaseError, MAX_OUTPUT_BYTES},
+    replies::{self, Status},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 
-use crate::{JobInfo, Outcome, job_info::Attempt};
+use crate::{Failure, JobInfo, Outcome, job_info::Attempt};
 
 /// What a handler knows about its job, and the worker's state. Cheap to clone.
 pub struct Context<S> {
@@ -114,6 +115,13 @@ impl<S> Context<S> {
         self.job.request_id()
     }
 
+    /// Until when the caller of the request waits; `None` for a job that is no request. At that moment
+    /// [`cancelled`](Self::cancelled) resolves.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.inner().deadline.map(tokio::time::Instant::into_std)
+    }
+
     /// The handle that the worker was built with.
     #[must_use]
     pub fn pg_queue(&self) -> &PgQueue {
@@ -189,6 +197,12 @@ impl<S> Context<S> {
         let attempt = self.inner();
         jobs::complete_one(connection, &attempt.table, attempt.id, attempt.kept().as_ref()).await?;
         attempt.completed_in.store(true, Ordering::Release);
+        Ok(Outcome::Complete)
+    }
+
+    /// What goes back to the caller.
+    pub(crate) fn answer(&self, status: Status, value: &impl Serialize) -> Result<Outcome, Failure> {
+        self.inner().left().answer = Some((status, replies::body(value)?));
         Ok(Outcome::Complete)
     }
 

@@ -54,6 +54,8 @@ pub enum Event {
         /// How long the attempt took.
         took: Duration,
     },
+    /// A request was not begun, because nobody waited for it any longer.
+    Expired(EventJob),
     /// A job was put off by its handler.
     Snoozed {
         /// Which.
@@ -93,6 +95,7 @@ impl Event {
             | Self::Discarded { job, .. }
             | Self::Cancelled { job, .. }
             | Self::Snoozed { job, .. }
+            | Self::Expired(job)
             | Self::Released(job)
             | Self::LeaseLost(job) => Some(job),
             Self::Rescued { .. } | Self::OutOfContact | Self::InContact | Self::DeclaredDead | Self::Lagged(_) => None,

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, future::Future, time::Duration};
 
-use pg_queue_core::Job;
+use pg_queue_core::{DecodeError, Job};
 use sqlx::PgConnection;
 
 use crate::Context;
@@ -13,7 +13,7 @@ use crate::Context;
 /// shared crate. All handlers of a worker have the same state; the compiler checks it.
 ///
 /// ```
-/// use pg_queue_core::Job;
+/// use pg_queue_core::{DecodeError, Job};
 /// use pg_queue_worker::{Context, Failure, Handler, Outcome};
 /// use serde::{Deserialize, Serialize};
 ///
@@ -54,7 +54,7 @@ pub trait Handler<S>: Job {
 /// [`Context::complete_in`] at its end: a transaction that is open for minutes is a burden to the whole database.
 ///
 /// ```
-/// # use pg_queue_core::Job;
+/// # use pg_queue_core::{DecodeError, Job};
 /// # use pg_queue_worker::{Context, Failure, Outcome, TransactionHandler};
 /// # use serde::{Deserialize, Serialize};
 /// # #[derive(Serialize, Deserialize, Job)]
@@ -179,6 +179,18 @@ impl fmt::Display for Panicked {
 }
 
 impl Error for Panicked {}
+
+/// A payload that is not what its type expects. Another try would not decode it either.
+#[derive(Debug)]
+pub(crate) struct Undecodable(pub(crate) DecodeError);
+
+impl fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the payload does not decode: {}", self.0)
+    }
+}
+
+impl Error for Undecodable {}
 
 /// How many causes of an error are looked at. One that is its own cause, by mistake, has no end of them.
 const MOST_CAUSES: usize = 100;

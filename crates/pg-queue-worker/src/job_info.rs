@@ -13,8 +13,10 @@ use pg_queue_client::PgQueue;
 use pg_queue_core::{
     JobId, LeasedJobId, Priority, QueueName, QueueTable, RequestId, TraceContext,
     jobs::{Kept, Progress},
+    replies::{Reply, Status},
 };
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::run::{Membership, ProgressBoard};
@@ -36,6 +38,8 @@ pub(crate) struct Attempt {
     pub(crate) run_at: SystemTime,
     pub(crate) created_at: SystemTime,
     pub(crate) request_id: Option<RequestId>,
+    /// Until when its caller waits, if it is a request for a responder.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) tags: Vec<String>,
     pub(crate) metadata: Map<String, Value>,
     pub(crate) membership: Membership,
@@ -52,6 +56,8 @@ pub(crate) struct Attempt {
 pub(crate) struct Left {
     pub(crate) output: Option<String>,
     pub(crate) keep: Option<Duration>,
+    /// What goes back to the caller of a request.
+    pub(crate) answer: Option<(Status, String)>,
 }
 
 /// How long a job with an output is kept if nobody has said.
@@ -67,6 +73,11 @@ impl Attempt {
 
     pub(crate) fn left(&self) -> std::sync::MutexGuard<'_, Left> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reply to its caller, if it is a request.
+    pub(crate) fn reply(&self, status: Status, body: String) -> Option<Box<Reply>> {
+        self.request_id.map(|request| Box::new(Reply { request, status, body }))
     }
 
     pub(crate) fn progress(&self, fraction: f32, note: String) {

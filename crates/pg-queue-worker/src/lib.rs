@@ -12,6 +12,7 @@ mod job_info;
 mod middleware;
 mod queue_options;
 mod registry;
+mod responder;
 mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -25,5 +26,6 @@ pub use self::{
     job_info::JobInfo,
     middleware::{Middleware, Next},
     queue_options::QueueOptions,
+    responder::Responder,
     run::{RunError, Summary},
 };

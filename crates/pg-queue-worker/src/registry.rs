@@ -3,9 +3,9 @@
 use std::{collections::HashMap, fmt, pin::Pin, time::Duration};
 
 use pg_queue_client::{PreparedSchedule, PutScheduleError, Schedule};
-use pg_queue_core::{Backoff, DecodeError, InvalidQueueName, Job, QueueName, from_json};
+use pg_queue_core::{Backoff, DecodeError, InvalidQueueName, Job, QueueName, Request, from_json, replies::Status};
 
-use crate::{BuildError, Context, Failure, Handler, Outcome, TransactionHandler};
+use crate::{BuildError, Context, Failure, Handler, Outcome, Responder, TransactionHandler};
 
 /// A running handler.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
@@ -19,6 +19,8 @@ pub(crate) struct Entry<S> {
     pub(crate) timeout: Option<Duration>,
     pub(crate) backoff: Backoff,
     pub(crate) keep: Option<Duration>,
+    /// Whether it answers requests, and runs no jobs.
+    pub(crate) responds: bool,
     schedule: fn() -> Option<Schedule>,
     kinds: Vec<&'static str>,
     queue: Result<QueueName, InvalidQueueName>,
@@ -38,6 +40,7 @@ impl<S> Clone for Entry<S> {
             timeout: self.timeout,
             backoff: self.backoff,
             keep: self.keep,
+            responds: self.responds,
             schedule: self.schedule,
             kinds: self.kinds.clone(),
             queue: self.queue.clone(),
@@ -54,17 +57,37 @@ impl<S: Send + Sync + 'static> Entry<S> {
         Self::started_by::<J>(start_in_transaction::<J, S>)
     }
 
+    pub(crate) fn responder<R: Responder<S>>() -> Self {
+        Self {
+            start: respond::<R, S>,
+            // A request has a time of its own.
+            timeout: None,
+            // A responder that dies is followed by another one at once, if at all.
+            backoff: Backoff::Constant(Duration::ZERO),
+            keep: None,
+            responds: true,
+            schedule: || None,
+            kinds: kinds(R::KIND, R::ALIASES),
+            queue: QueueName::new(<R as Request>::QUEUE),
+        }
+    }
+
     fn started_by<J: Job>(start: Start<S>) -> Self {
         Self {
             start,
             timeout: J::TIMEOUT,
             backoff: J::BACKOFF,
             keep: J::KEEP,
+            responds: false,
             schedule: Schedule::declared::<J>,
-            kinds: [J::KIND].into_iter().chain(J::ALIASES.iter().copied()).collect(),
+            kinds: kinds(J::KIND, J::ALIASES),
             queue: QueueName::new(J::QUEUE),
         }
     }
+}
+
+fn kinds(kind: &'static str, aliases: &[&'static str]) -> Vec<&'static str> {
+    [kind].into_iter().chain(aliases.iter().copied()).collect()
 }
 
 fn start<J: Handler<S>, S: Send + Sync + 'static>(payload: &str, ctx: Context<S>) -> Result<Running, DecodeError> {
@@ -93,11 +116,23 @@ fn start_in_transaction<J: TransactionHandler<S>, S: Send + Sync + 'static>(
     }))
 }
 
+fn respond<R: Responder<S>, S: Send + Sync + 'static>(payload: &str, ctx: Context<S>) -> Result<Running, DecodeError> {
+    let request: R = from_json(payload.as_bytes())?;
+    Ok(Box::pin(async move {
+        match <R as Responder<S>>::respond(request, ctx.clone()).await {
+            Ok(response) => ctx.answer(Status::Ok, &response),
+            Err(error) => ctx.answer(Status::Error, &error),
+        }
+    }))
+}
+
 /// The handlers of a worker.
 pub(crate) struct Registry<S> {
     by_kind: HashMap<&'static str, Entry<S>>,
     /// The queues of all types, each once, in the order of registration.
     pub(crate) queues: Vec<QueueName>,
+    /// Those of them that only requests go through.
+    requests: Vec<QueueName>,
     /// The schedules that the types have, under their kinds.
     pub(crate) schedules: Vec<PreparedSchedule>,
 }
@@ -111,9 +146,14 @@ impl<S> fmt::Debug for Registry<S> {
 impl<S> Registry<S> {
     /// Refuses two types with one kind: which of them would run a job? And a type whose schedule has no times.
     pub(crate) fn new(entries: Vec<Entry<S>>) -> Result<Self, BuildError> {
-        let mut registry = Self { by_kind: HashMap::new(), queues: Vec::new(), schedules: Vec::new() };
+        let mut registry =
+            Self { by_kind: HashMap::new(), queues: Vec::new(), requests: Vec::new(), schedules: Vec::new() };
+        let jobs: Vec<_> = entries.iter().filter(|entry| !entry.responds).map(|entry| entry.queue.clone()).collect();
         for entry in entries {
             let queue = entry.queue.clone()?;
+            if entry.responds && !jobs.contains(&entry.queue) {
+                registry.requests.push(queue.clone());
+            }
             if !registry.queues.contains(&queue) {
                 registry.queues.push(queue);
             }
@@ -131,6 +171,16 @@ impl<S> Registry<S> {
 
     pub(crate) fn get(&self, kind: &str) -> Option<&Entry<S>> {
         self.by_kind.get(kind)
+    }
+
+    /// Whether the worker makes this queue when it is missing: one that only requests go through.
+    pub(crate) fn makes(&self, queue: &QueueName) -> bool {
+        self.requests.contains(queue)
+    }
+
+    /// Whether requests go through this queue.
+    pub(crate) fn responds_to(&self, queue: &QueueName) -> bool {
+        self.by_kind.values().any(|entry| entry.responds && entry.queue.as_ref() == Ok(queue))
     }
 
     pub(crate) fn kinds(&self) -> Vec<String> {

@@ -46,10 +46,10 @@ pub mod testing;
 /// The name under which the project first promised [`PgQueue`].
 pub use pg_queue_client::PgQueue as PgQueueManager;
 pub use pg_queue_client::{
-    Cache, CacheKey, CacheStatistics, CallError, CancelOutcome, Cancelled, ConfigError, DEFAULT_LEASE, GetOrSetError,
-    History, Housekeeping, ListenError, Listener, LoadOptions, LocalTier, Lock, LockLost, Notification, Notifier, On,
-    PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError, RenewError, RequestResponse, Retried, RetryOutcome,
-    SettingError, TidiedUp, TimeLeft, UndecodableJob, Versioned, migrate,
+    Cache, CacheKey, CacheStatistics, Call, CallError, CallFuture, CancelOutcome, Cancelled, ConfigError,
+    DEFAULT_LEASE, GetOrSetError, History, Housekeeping, ListenError, Listener, LoadOptions, LocalTier, Lock, LockLost,
+    Notification, Notifier, On, PgQueue, PgQueueBuilder, PopError, PoppedJob, Queue, RecvError, RenewError,
+    RequestResponse, Retried, RetryOutcome, SettingError, TidiedUp, TimeLeft, UndecodableJob, Versioned, migrate,
 };
 #[cfg(feature = "cron")]
 pub use pg_queue_client::{
@@ -61,10 +61,10 @@ pub use pg_queue_client::{logs, topics};
 #[cfg(feature = "cron")]
 pub use pg_queue_core::schedules::{InvalidSchedule, StoredSchedule};
 pub use pg_queue_core::{
-    AttemptError, Backoff, Cron, DatabaseError, DecodeError, Enqueue, EnqueueMany, Enqueuer, Inbox, InvalidPriority,
-    InvalidQueueName, InvalidSchema, InvalidTraceContext, Job, JobFilter, JobId, JobState, LeaseLost, LeasedJobId,
-    Missed, OnConflict, Priority, PushOptions, PushOutcome, QueueError, QueueName, RequestId, Schema, TraceContext,
-    Unique, UniqueScope, UniqueUntil, WorkerId,
+    AttemptError, Backoff, Cron, DEFAULT_CALL_TIMEOUT, DatabaseError, DecodeError, Enqueue, EnqueueMany, Enqueuer,
+    Failed, Inbox, InvalidPriority, InvalidQueueName, InvalidSchema, InvalidTraceContext, Job, JobFilter, JobId,
+    JobState, LeaseLost, LeasedJobId, Missed, OnConflict, Priority, PushOptions, PushOutcome, QueueError, QueueName,
+    Request, RequestId, Schema, TraceContext, Unique, UniqueScope, UniqueUntil, WorkerId,
     cache::{
         Allowed, CacheError, Expiry, InvalidLimit, InvalidNamespace, InvalidTtl, LockError, PrefixTooLong, Ttl, Version,
     },
@@ -78,7 +78,7 @@ pub use pg_queue_core::{
 #[cfg(feature = "worker")]
 pub use pg_queue_worker::{
     BuildError, Context, Event, EventJob, Events, Failure, Handler, JobInfo, Middleware, Next, Outcome, OutputError,
-    Panicked, QueueOptions, RunError, Summary, TransactionHandler, Worker, WorkerBuilder, WorkerHandle,
+    Panicked, QueueOptions, Responder, RunError, Summary, TransactionHandler, Worker, WorkerBuilder, WorkerHandle,
 };
 
 /// Not for applications: see `cargo xtask chaos --without`.
@@ -91,7 +91,11 @@ pub use pg_queue_core::sabotage;
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-/// And what the derive's documentation shows.
+/// And what the derives' documentation shows.
 #[cfg(doctest)]
 #[doc = include_str!("../../pg-queue-derive/src/job.md")]
 struct Derive;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../pg-queue-derive/src/request.md")]
+struct DeriveRequest;

@@ -8,6 +8,7 @@
 fn mistakes_are_reported_once_where_they_are() {
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/ui/derive/*.rs");
+    cases.compile_fail("tests/ui/request/*.rs");
     cases.compile_fail("tests/ui/queue/*.rs");
     cases.compile_fail("tests/ui/worker/*.rs");
     cases.compile_fail("tests/ui/testing/*.rs");

@@ -1,29 +1,68 @@
-//! A question through a queue, and its answer. Needs PostgreSQL's programs, or `DATABASE_URL`.
+//! A typed service behind a web front: axum calls, two responders answer, and all that they share is the database. Needs
+//! PostgreSQL's programs, or `DATABASE_URL`.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use pg_queue::{CallError, Context, Failure, Handler, Job, Outcome, PgQueue, QueueName, Worker};
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::get,
+};
+use pg_queue::{CallError, Context, PgQueue, Request, Responder, Worker};
 use pg_queue_embedded::{Database, Server, Settings};
 use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
-/// The request: a job of the kind `raw`, which is what `push_and_wait` pushes, so that a worker can answer it.
-#[derive(Serialize, Deserialize, Job)]
-#[job(kind = "raw", queue = "sums", max_attempts = 1)]
-struct Sum(Vec<i64>);
+// What callers and responders share: in a crate of its own, if they are different programs.
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Total {
-    total: i64,
+#[derive(Serialize, Deserialize, Request)]
+#[request(queue = "users", response = User, error = UserError, timeout = "2s")]
+struct GetUser {
+    id: i64,
 }
 
-struct Responder;
+#[derive(Clone, Serialize, Deserialize)]
+struct User {
+    name: String,
+}
 
-impl Handler<Responder> for Sum {
-    async fn run(self, ctx: Context<Responder>) -> Result<Outcome, Failure> {
-        let request = ctx.request_id().ok_or("nobody waits for this sum")?;
-        let total = Total { total: self.0.iter().sum() };
-        ctx.pg_queue().request_response.store_response(&request, &total).await?;
-        Ok(Outcome::Complete)
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+enum UserError {
+    #[error("there is no user {0}")]
+    NotFound(i64),
+}
+
+// The responder.
+
+struct Users(HashMap<i64, User>);
+
+impl Responder<Users> for GetUser {
+    async fn respond(self, ctx: Context<Users>) -> Result<User, UserError> {
+        ctx.state().0.get(&self.id).cloned().ok_or(UserError::NotFound(self.id))
+    }
+}
+
+fn responder(mgr: &PgQueue) -> anyhow::Result<Worker<Users>> {
+    let users = Users(HashMap::from([(1, User { name: "Ada".to_owned() })]));
+    Ok(Worker::builder().respond::<GetUser>().build(mgr, users)?)
+}
+
+// The front.
+
+async fn user(State(mgr): State<PgQueue>, Path(id): Path<i64>) -> Result<String, StatusCode> {
+    match mgr.call(&GetUser { id }).await {
+        Ok(user) => Ok(user.name),
+        Err(CallError::App(UserError::NotFound(_))) => Err(StatusCode::NOT_FOUND),
+        Err(CallError::NoResponder { .. }) => Err(StatusCode::SERVICE_UNAVAILABLE),
+        Err(CallError::TimedOut) => Err(StatusCode::GATEWAY_TIMEOUT),
+        Err(error) => {
+            eprintln!("user {id}: {error}");
+            Err(StatusCode::BAD_GATEWAY)
+        }
     }
 }
 
@@ -33,25 +72,42 @@ async fn main() -> anyhow::Result<()> {
     let database = Database::create(&server).await?;
     let mgr = PgQueue::new(database.pool().await?);
     mgr.migrate().await?;
-    let sums = QueueName::new("sums")?;
-    mgr.queue.create(&sums).await?;
 
-    // Nobody serves yet: that is told apart from an answer that takes too long.
-    let unserved: Result<Total, _> =
-        mgr.request_response.push_and_wait(&sums, &Sum(vec![1]), Duration::from_millis(200)).await;
-    println!("without a responder: {}", unserved.as_ref().expect_err("nobody serves"));
-    anyhow::ensure!(matches!(unserved, Err(CallError::NotTaken { .. })));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let front = Router::new().route("/users/{id}", get(user)).with_state(mgr.clone());
+    let front = tokio::spawn(async move { axum::serve(listener, front).await });
 
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let worker = Worker::builder().register::<Sum>().build(&mgr, Responder)?;
-    let responder = tokio::spawn(worker.run_until(stopped));
-    for numbers in [vec![1, 2, 3], vec![40, 2]] {
-        let question = format!("{numbers:?}");
-        let answer: Total = mgr.request_response.push_and_wait(&sums, &Sum(numbers), Duration::from_secs(5)).await?;
-        println!("the sum of {question} is {}", answer.total);
+    // Nobody responds yet, and the front learns of it without waiting for its timeout.
+    expect(address, "/users/1", "503").await?;
+
+    let responders = [responder(&mgr)?, responder(&mgr)?];
+    let handles = responders.each_ref().map(Worker::handle);
+    let responders = responders.map(|responder| tokio::spawn(responder.run()));
+    let warm_up =
+        mgr.call(&GetUser { id: 1 }).timeout(Duration::from_secs(30)).no_responder_after(Duration::from_secs(30));
+    println!("user 1 is {}", warm_up.await?.name);
+    expect(address, "/users/1", "200").await?;
+    expect(address, "/users/2", "404").await?;
+
+    handles.iter().for_each(pg_queue::WorkerHandle::shut_down);
+    let mut answered = 0;
+    for responder in responders {
+        answered += responder.await??.completed;
     }
-    drop(stop);
-    let summary = responder.await??;
-    anyhow::ensure!(summary.completed == 2);
+    front.abort();
+    anyhow::ensure!(answered == 3, "{answered} calls were answered");
+    Ok(())
+}
+
+/// Asks the front as a browser would.
+async fn expect(address: std::net::SocketAddr, path: &str, status: &str) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    let line = response.lines().next().unwrap_or_default();
+    println!("GET {path}: {line}");
+    anyhow::ensure!(line.contains(status), "{line}");
     Ok(())
 }

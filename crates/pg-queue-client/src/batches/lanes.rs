@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use pg_queue_core::{QueueName, jobs::NewJob};
+use pg_queue_core::{
+    QueueName,
+    jobs::{Commit, NewJob},
+};
 use tokio::{runtime, sync::Notify, time::Instant};
 
 use super::{Answer, part::Part};
@@ -37,11 +40,13 @@ pub(crate) struct Batches {
 }
 
 /// By queue, because a statement is about one table: a queue that is locked or missing is no concern of the others. By
-/// runtime, because a task ends with its runtime, and must not take along what the callers of another one wait for.
+/// runtime, because a task ends with its runtime, and must not take along what the callers of another one wait for. And by how it
+/// commits, because a statement commits in one way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     runtime: runtime::Id,
     pub(super) queue: QueueName,
+    pub(super) commit: Commit,
 }
 
 #[derive(Debug)]
@@ -83,8 +88,8 @@ pub(super) enum Next {
 }
 
 impl Key {
-    pub(super) const fn new(runtime: runtime::Id, queue: QueueName) -> Self {
-        Self { runtime, queue }
+    pub(super) const fn new(runtime: runtime::Id, queue: QueueName, commit: Commit) -> Self {
+        Self { runtime, queue, commit }
     }
 }
 

@@ -41,7 +41,7 @@ impl<'s> Loan<'s> {
     pub(super) async fn push(mut self, job: &NewJob) -> Result<PushOutcome, PushError> {
         let table = self.shared.table(&self.key.queue);
         let connection = self.connection.as_mut().expect("it is there until the end");
-        let commit = self.shared.commit;
+        let commit = self.key.commit;
         let push = async |connection: &mut PgConnection| jobs::push_and_commit(connection, &table, job, commit).await;
         let pushed = connection.run_about(&table, push).await;
         if pushed.as_ref().is_err_and(|error| blame(error) == Blame::Connection) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use pg_queue_core::{
     QueueName,
-    jobs::{NewJob, PushError, PushOutcome},
+    jobs::{Commit, NewJob, PushError, PushOutcome},
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
@@ -36,11 +36,16 @@ type Answer = oneshot::Sender<Result<PushOutcome, PushError>>;
 
 /// Enqueues a job that has no unique key together with whatever else is on its way to the same queue. A caller that goes
 /// away leaves its job enqueued or not, and nobody else waiting.
-pub(crate) async fn push(shared: &Arc<Shared>, queue: &QueueName, job: NewJob) -> Result<PushOutcome, PushError> {
+pub(crate) async fn push(
+    shared: &Arc<Shared>,
+    queue: &QueueName,
+    job: NewJob,
+    commit: Commit,
+) -> Result<PushOutcome, PushError> {
     // What cannot be enqueued is the caller's own trouble.
     job.check()?;
     let runtime = Handle::current();
-    let key = Key::new(runtime.id(), queue.clone());
+    let key = Key::new(runtime.id(), queue.clone(), commit);
     if let Some(loan) = Loan::take(shared, &key) {
         return loan.push(&job).await;
     }

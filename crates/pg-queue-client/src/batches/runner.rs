@@ -91,7 +91,7 @@ impl Runner {
     }
 
     async fn send(&mut self, connection: &mut Link, part: Part) -> Result<(), Lost> {
-        let (table, commit) = (self.table.clone(), self.shared.commit);
+        let (table, commit) = (self.table.clone(), self.key.commit);
         let mut sending = pin!(part.send(connection, &table, commit));
         tokio::select! {
             biased;

@@ -48,6 +48,17 @@ impl Queue {
         self.shared.run(async |connection| queues::create(connection, &self.shared.table(queue)).await).await
     }
 
+    /// Makes the queue without a log, for requests and for jobs that may be lost: a crash of the server takes them all, and
+    /// writing them waits for no disk. Does nothing when the queue exists, logged or not. The same as
+    /// `select pg_queue_create_unlogged_queue('name')`.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub async fn create_unlogged(&self, queue: &QueueName) -> Result<(), QueueDdlError> {
+        let table = self.shared.table(queue);
+        self.shared.run(async |connection| queues::create_unlogged(connection, &table).await).await
+    }
+
     /// Drops the queue; with `force` even when it still has jobs, which are lost then. Answers whether there was one.
     ///
     /// # Errors

@@ -1,7 +1,12 @@
 //! Asking through a queue and waiting for the answer.
 
+mod call;
+mod care;
+mod error;
 mod inbox;
-mod request;
+mod pending;
+mod receive;
+mod silence;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,17 +14,23 @@ use std::{
 };
 
 use pg_queue_core::{
-    DecodeError, PushOptions, QueueError, QueueName, RequestId, from_json,
-    jobs::{NewJob, PushError, RAW_KIND},
+    PushOptions, QueueError, QueueName, Request, RequestId,
+    jobs::{NewJob, RAW_KIND},
     replies::{self, StoreReplyError},
+    requests,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use self::{
-    inbox::{InboxTask, Waiting},
-    request::Request,
+    call::read,
+    inbox::InboxTask,
+    pending::{Answer, Waiting},
+};
+pub use self::{
+    call::{Call, CallFuture},
+    error::CallError,
 };
 use crate::shared::Shared;
 
@@ -63,37 +74,34 @@ impl RequestResponse {
         Resp: DeserializeOwned,
     {
         let mut job = NewJob::new(RAW_KIND, request)?;
-        job.options = PushOptions::default().max_attempts(1);
-        let inbox = self.inbox();
-        let mut waiting = inbox.expect_reply();
-        let id = waiting.id;
-        job.request_id = Some(id);
-        let mut pushed = None;
-        let call = async {
-            let request = Request::push(&self.shared, queue, job).await.map_err(|_| CallError::InboxClosed)??;
-            pushed = Some(request);
-            waiting.reply().await.ok_or(CallError::InboxClosed)
-        };
-        let body = match timeout(timeout_after, call).await {
-            Ok(body) => {
-                let body = body?;
-                pushed.into_iter().for_each(Request::answered);
-                body
-            }
+        // The column counts whole milliseconds.
+        let limit = timeout_after.max(Duration::from_millis(1));
+        job.options = PushOptions::default().max_attempts(1).timeout(limit);
+        let mut waiting = self.inbox().send(queue, job, None);
+        let answer = match timeout(timeout_after, waiting.answer()).await {
+            Ok(answer) => answer.ok_or(CallError::InboxClosed)?,
             Err(_) => {
-                let request = pushed.ok_or_else(|| CallError::NotPushed { queue: queue.clone() })?;
-                let look = self.last_look(queue, request, &mut waiting);
+                let look = self.last_look(queue, &mut waiting);
                 timeout(LAST_LOOK, look).await.unwrap_or(Err(CallError::TimedOut))?
             }
         };
-        from_json(body.as_bytes()).map_err(|source| CallError::Decode { request: id, source })
+        match answer {
+            Answer::Reply(status, body) => read(waiting.id, status, &body),
+            Answer::NotPushed(error) => Err(error.into()),
+            Answer::NoResponder => Err(CallError::NotTaken { queue: queue.clone() }),
+        }
+    }
+
+    /// Sends a request to whoever responds to its type, and waits for the response: see [`Call`].
+    pub fn call<R: Request>(&self, request: &R) -> Call<R> {
+        Call::new(self.clone(), request)
     }
 
     /// Answers a request. `request_id` comes with the popped job. A second answer to the same request replaces the first
     /// one if that was not fetched yet. Completing the job is a call of its own.
     ///
     /// # Errors
-    /// The response does not serialize or is longer than 64 MiB, or the database failed.
+    /// The response does not serialize or is longer than 16 MiB, or the database failed.
     pub async fn store_response(
         &self,
         request_id: &RequestId,
@@ -123,57 +131,24 @@ impl RequestResponse {
     }
 
     /// The time is up: perhaps the reply is there and only its notification was lost.
-    async fn last_look(&self, queue: &QueueName, request: Request, waiting: &mut Waiting) -> Result<String, CallError> {
+    async fn last_look(&self, queue: &QueueName, waiting: &mut Waiting) -> Result<Answer, CallError> {
+        let Some((_, job)) = waiting.place() else {
+            return waiting.answered().ok_or_else(|| CallError::NotPushed { queue: queue.clone() });
+        };
         let (schema, id) = (&self.shared.schema, waiting.id);
         let taken = self.shared.run(async |connection| replies::take(connection, schema, &[id]).await).await;
-        let taken = taken.map_err(QueueError::Database)?;
+        let taken = taken.map_err(QueueError::Database)?.into_iter().next();
+        let taken = taken.map(|reply| Answer::Reply(reply.status, reply.body));
         // Looked at after the table: the inbox may have taken it from there a moment before.
-        if let Some(body) = taken.into_iter().next().map(|(_, body)| body).or_else(|| waiting.delivered()) {
-            request.answered();
-            return Ok(body);
+        if let Some(answer) = waiting.answered().or(taken) {
+            return Ok(answer);
         }
-        if request.withdraw().await? {
-            Err(CallError::NotTaken { queue: queue.clone() })
-        } else {
+        let table = self.shared.table(queue);
+        let withdraw = async |connection: &mut PgConnection| requests::withdraw(connection, &table, &[job]).await;
+        if self.shared.run(withdraw).await?.is_empty() {
             Err(CallError::TimedOut)
+        } else {
+            Err(CallError::NotTaken { queue: queue.clone() })
         }
     }
-}
-
-/// Why a call has no response.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// Nobody took the request in time; it was taken back.
-    #[error("nobody took the request from queue \"{queue}\" in time: is a responder running?")]
-    NotTaken {
-        /// The queue that it was pushed to.
-        queue: QueueName,
-    },
-    /// The request could not be pushed in time. If it comes through after all, it is taken back.
-    #[error("the request could not be pushed to queue \"{queue}\" in time: the database or its pool is busy")]
-    NotPushed {
-        /// The queue that it was meant for.
-        queue: QueueName,
-    },
-    /// Somebody took the request and has not answered in time.
-    #[error("the request was taken, but not answered in time")]
-    TimedOut,
-    /// The response is not what the caller expects.
-    #[error("the response to request {request} does not decode: {source}")]
-    Decode {
-        /// The request.
-        request: RequestId,
-        /// What did not fit.
-        source: DecodeError,
-    },
-    /// The request could not be pushed.
-    #[error(transparent)]
-    Push(#[from] PushError),
-    /// The queue is missing or the database failed.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// The runtime that drives the inbox has ended.
-    #[error("the inbox has ended with the runtime that drove it")]
-    InboxClosed,
 }

@@ -110,11 +110,6 @@ async fn a_request_that_is_not_answered_in_time_is_told_apart() {
     // The reply to a caller that has given up does no harm.
     db.mgr.request_response.store_response(&job.request_id.unwrap(), &1).await.unwrap();
     db.mgr.queue.complete(&work, job.id).await.unwrap();
-    assert_eq!(db.count(REPLIES).await, 1);
-    // It is cleared away by a later answer when its time has come.
-    sqlx::query("update pg_queue_replies set expires_at = now() - interval '1 s'").execute(&db.pool).await.unwrap();
-    let _responder = respond(&db.mgr, &work, |request| request);
-    db.mgr.request_response.push_and_wait::<_, u8>(&work, &1, LONG).await.unwrap();
     nothing_is_left(&db).await;
 }
 
@@ -160,6 +155,25 @@ async fn a_lost_notification_costs_time_and_no_reply() {
         let (reply, _) = tokio::join!(call, db.kill_listeners());
         assert_eq!(reply.unwrap(), n);
     }
+    nothing_is_left(&db).await;
+}
+
+#[tokio::test]
+async fn a_reply_to_a_caller_that_is_gone_is_removed_though_its_notification_was_lost() {
+    let db = database().await;
+    let work = db.queue("work").await;
+    let call = tokio::spawn({
+        let (calls, work) = (db.mgr.request_response.clone(), work.clone());
+        async move { calls.push_and_wait::<_, u8>(&work, &1, LONG).await }
+    });
+    let job = next_job::<u8>(&db.mgr, &work).await;
+    call.abort();
+    let marked = "select count(*) from queue_work where cancel_requested_at is not null";
+    eventually("the request is taken back", async || db.count(marked).await == 1).await;
+    let lost = "insert into pg_queue_replies (request_id, body, expires_at) values ($1, '1', now() + interval '1 day')";
+    sqlx::query(lost).bind(job.request_id.unwrap().as_uuid()).execute(&db.pool).await.unwrap();
+    db.mgr.queue.complete(&work, job.id).await.unwrap();
+    db.kill_listeners().await;
     nothing_is_left(&db).await;
 }
 

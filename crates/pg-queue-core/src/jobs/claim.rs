@@ -43,6 +43,8 @@ pub struct ClaimedJob {
     pub created_at: SystemTime,
     /// The request that it is, if it is one.
     pub request_id: Option<RequestId>,
+    /// How old the request was when it was claimed, by the database's clock; nothing for other jobs.
+    pub request_age: Duration,
     /// How long this job's attempts may run; `None` leaves it to its kind.
     pub timeout: Option<TimeLimit>,
     /// The words to find it by.
@@ -127,6 +129,7 @@ pub(crate) fn claimed(row: &PgRow, token: LeaseToken) -> Result<ClaimedJob, sqlx
     let (run_at, created_at): (Timestamp, Timestamp) = (row.try_get_unchecked(6)?, row.try_get_unchecked(7)?);
     let (request_id, timeout): (Option<Uuid>, Option<i64>) = (row.try_get_unchecked(8)?, row.try_get_unchecked(9)?);
     let metadata: Option<&str> = row.try_get_unchecked(11)?;
+    let age: Option<i64> = row.try_get_unchecked(13)?;
     // The table's constraints keep these in range; a table that was tampered with shall not stop the claim.
     let attempt = u16::try_from(attempt).unwrap_or(u16::MAX);
     Ok(ClaimedJob {
@@ -138,6 +141,7 @@ pub(crate) fn claimed(row: &PgRow, token: LeaseToken) -> Result<ClaimedJob, sqlx
         run_at: run_at.0,
         created_at: created_at.0,
         request_id: request_id.map(RequestId::from_uuid),
+        request_age: age.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis).unwrap_or_default(),
         timeout: timeout.map(|millis| match u64::try_from(millis) {
             Ok(0) | Err(_) => TimeLimit::Unlimited,
             Ok(millis) => TimeLimit::After(Duration::from_millis(millis)),

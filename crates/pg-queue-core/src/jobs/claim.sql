@@ -77,4 +77,5 @@ where job.ctid = any (array(
     limit $5
 ))
 returning job.id, job.attempt, job.max_attempts, job.priority, job.kind, job.payload, job.run_at, job.created_at,
-    job.request_id, job.timeout_ms, job.tags, job.metadata, job.ctid{told}
+    job.request_id, job.timeout_ms, job.tags, job.metadata, job.ctid{told},
+    case when job.request_id is not null then (extract(epoch from job.leased_at - job.created_at) * 1000)::bigint end

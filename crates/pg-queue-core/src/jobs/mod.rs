@@ -31,7 +31,6 @@ mod rescue;
 pub(crate) mod row;
 mod stats;
 mod unique;
-mod withdraw;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::claim::claimed;
@@ -64,7 +63,6 @@ pub use self::{
     rescue::{Rescued, discard_expired, release_orphans, rescue},
     stats::{QueueStats, stats},
     unique::{MAX_UNIQUE_KEY_BYTES, OnConflict, Unique, UniqueScope, UniqueUntil},
-    withdraw::withdraw,
 };
 pub(crate) use self::{new_job::to_json, row::checked_attempts};
 pub use crate::Commit;

@@ -71,5 +71,7 @@ kept as (
             lease_worker, {schema}.pg_queue_ms_since(leased_at)),
         leased_at, lease_worker, {schema}.pg_queue_keep_discarded('{queue_name}')
     from buried
+    -- Nothing is kept of a request whose caller has gone away.
+    where request_id is null or cancel_requested_at is null
 )
 select id, ending from orphaned

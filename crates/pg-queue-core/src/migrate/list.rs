@@ -55,4 +55,5 @@ pub const MIGRATIONS: &[Migration] = migrations![
     11 "0011" "logs",
     12 "0012" "groups",
     13 "0013" "bindings",
+    14 "0014" "requests",
 ];

@@ -1,6 +1,7 @@
 //! Queues: making, dropping, looking. One verb a file.
 
 mod create;
+mod create_unlogged;
 mod drop;
 mod exists;
 mod list;
@@ -8,6 +9,7 @@ mod settings;
 
 pub use self::{
     create::create,
+    create_unlogged::create_unlogged,
     drop::drop,
     exists::exists,
     list::list,

@@ -19,4 +19,5 @@ set run_at = least(job.run_at, {now}),
 from chosen
 where job.id = chosen.id and job.id = $3
 returning job.id, job.attempt, job.max_attempts, job.priority, job.kind, job.payload, chosen.run_at, job.created_at,
-    job.request_id, job.timeout_ms, job.tags, job.metadata, job.ctid{told}
+    job.request_id, job.timeout_ms, job.tags, job.metadata, job.ctid{told},
+    case when job.request_id is not null then (extract(epoch from job.leased_at - job.created_at) * 1000)::bigint end

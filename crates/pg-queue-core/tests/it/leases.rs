@@ -186,18 +186,6 @@ async fn giving_back_does_not_cost_the_attempt_and_keeps_the_place() {
     assert_eq!(note, "no such kind");
 }
 
-#[tokio::test]
-async fn only_a_job_that_nobody_has_claimed_can_be_withdrawn() {
-    let db = database().await;
-    let emails = db.queue("emails").await;
-    let id = db.push(&emails, "send").await;
-    let job = db.claim(&emails, 1).await.remove(0);
-    assert!(!jobs::withdraw(&db.pool, &emails, id).await.unwrap());
-    jobs::end(&db.pool, &emails, &[given_back(job.id)]).await.unwrap();
-    assert!(jobs::withdraw(&db.pool, &emails, id).await.unwrap());
-    assert!(!jobs::withdraw(&db.pool, &emails, id).await.unwrap());
-}
-
 /// A worker that was declared dead and took a new id may hold both leases of a job, an old handler's and a new one's, and
 /// tell of both in one statement.
 #[tokio::test]

@@ -22,6 +22,7 @@ mod push;
 mod push_sql;
 mod queues;
 mod replies;
+mod requests;
 mod schedules;
 mod statements;
 mod support;

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pg_queue_core::jobs::{Ending, Kept};
+use pg_queue_core::{
+    jobs::{Ending, Kept},
+    replies::Reply,
+};
 use tokio::sync::mpsc;
 
 use crate::job_info::Attempt;
@@ -14,6 +17,22 @@ pub(super) struct Ack {
     pub(super) verdict: Verdict,
     /// How long it took; `None` if it never began.
     pub(super) took: Option<Duration>,
+    /// What its caller is told before.
+    pub(super) reply: Option<Box<Reply>>,
+}
+
+/// Where acknowledgements go.
+#[derive(Debug, Clone)]
+pub(super) struct Acks {
+    acknowledger: mpsc::UnboundedSender<Ack>,
+    replier: mpsc::UnboundedSender<Ack>,
+}
+
+impl Acks {
+    /// Those with a reply go to `replier`, which hands them on, and all others to `acknowledger`.
+    pub(super) const fn new(acknowledger: mpsc::UnboundedSender<Ack>, replier: mpsc::UnboundedSender<Ack>) -> Self {
+        Self { acknowledger, replier }
+    }
 }
 
 /// What becomes of a job.
@@ -72,8 +91,9 @@ impl Verdict {
 }
 
 /// Sends an acknowledgement; the receiver ends only after all senders.
-pub(super) fn acknowledge(acks: &mpsc::UnboundedSender<Ack>, ack: Ack) {
-    if acks.send(ack).is_err() {
+pub(super) fn acknowledge(acks: &Acks, ack: Ack) {
+    let way = if ack.reply.is_some() { &acks.replier } else { &acks.acknowledger };
+    if way.send(ack).is_err() {
         tracing::warn!("an acknowledgement was lost: its receiver has ended; the job will be rescued");
     }
 }

@@ -334,7 +334,7 @@ fn ended_attempt(ack: &Ack) -> Option<EndedAttempt> {
 /// The database has answered for good: counts it. `became` is what the statement did; nothing, when the lease was lost.
 fn settled<S>(shared: &Shared<S>, one: &Pending, became: Option<Became>) {
     let Pending { ack, uncertain, .. } = one;
-    let Ack { attempt, verdict, took } = ack;
+    let Ack { attempt, verdict, took, .. } = ack;
     shared.leases.acknowledged(attempt.id);
     let counters = &shared.counters;
     let job = || EventJob::new(attempt.id, attempt.table.queue(), &attempt.kind);
@@ -361,6 +361,8 @@ fn settled<S>(shared: &Shared<S>, one: &Pending, became: Option<Became>) {
         return;
     }
     let counter = match became {
+        // It never began.
+        Became::Completed if took.is_none() => &counters.expired,
         Became::Completed => &counters.completed,
         Became::Discarded => &counters.discarded,
         Became::Cancelled => &counters.cancelled,
@@ -369,7 +371,10 @@ fn settled<S>(shared: &Shared<S>, one: &Pending, became: Option<Became>) {
         _ => &counters.retried,
     };
     counter.fetch_add(1, Relaxed);
-    shared.teller.tell(|| event(job(), became, verdict, took.unwrap_or_default()));
+    shared.teller.tell(|| match (became, took) {
+        (Became::Completed, None) => Event::Expired(job()),
+        _ => event(job(), became, verdict, took.unwrap_or_default()),
+    });
 }
 
 fn event(job: EventJob, became: Became, verdict: &Verdict, took: Duration) -> Event {

@@ -8,14 +8,14 @@ use std::{
 use pg_queue_core::{Backoff, QueueError, jobs};
 use sqlx::PgConnection;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     Shared,
-    ack::Ack,
+    ack::Acks,
     heart::Life,
     intake::{Claimed, Intake},
     orphans::Orphans,
@@ -44,6 +44,11 @@ const MOST_UNTOLD: usize = 10_000;
 /// How often it then looks whether there are fewer.
 const UNTOLD_PAUSE: Duration = Duration::from_millis(50);
 
+/// A round that brought fewer requests than this does not make the worker a busy one, which looks every few milliseconds. Each of
+/// their callers may wait for its answer before it calls again, and then feels every pause, however often requests come; and to
+/// notify costs them little, because they do not wait for the disk.
+const MANY_REQUESTS: usize = 8;
+
 /// How many orphans are taken back at once.
 const ORPHANS: u32 = 1000;
 
@@ -64,7 +69,7 @@ const REFUSED: Backoff = Backoff::Exponential { base: Duration::from_millis(100)
 pub(super) async fn run<S: Send + Sync + 'static>(
     shared: Arc<Shared<S>>,
     mut life: watch::Receiver<Life>,
-    acks: mpsc::UnboundedSender<Ack>,
+    acks: Acks,
 ) -> bool {
     let closing = shared.closing.clone();
     let mut claimer = Claimer {
@@ -105,7 +110,8 @@ pub(super) async fn run<S: Send + Sync + 'static>(
                 () = sleep(pause) => {}
             }
         } else if round.begun > 0 {
-            claimer.idle.found(&claimer.shared, claimer.intake.id(), round.begun).await;
+            let jobs = if round.requests < MANY_REQUESTS { round.begun - round.requests } else { round.begun };
+            claimer.idle.found(&claimer.shared, claimer.intake.id(), jobs).await;
             if !round.has_more {
                 claimer.idle.breathe(&claimer.shared).await;
             }
@@ -169,6 +175,8 @@ impl Rest {
 #[derive(Default)]
 struct Round {
     begun: usize,
+    /// How many of those are requests, from queues through which nothing else goes.
+    requests: usize,
     /// How many queues gave some.
     gave: usize,
     /// A queue gave all that it was asked for.
@@ -337,6 +345,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                         (self.failures, self.rests[lane]) = (0, Rest { gave_at, ..Rest::default() });
                         self.shares.gave(lane, jobs);
                         round.gave += usize::from(jobs > 0);
+                        if self.shared.registry.makes(self.shared.lanes[lane].queue()) {
+                            round.requests += jobs;
+                        }
                         round.held.push(claimed);
                         if self.busy <= 1 || self.shared.ahead.len() < LOW {
                             self.take_in(std::mem::take(&mut round.held)).await;

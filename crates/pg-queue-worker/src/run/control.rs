@@ -22,8 +22,9 @@ use super::{
     trouble::{Fails, Trouble},
 };
 
-/// One each for claims, acknowledgements and maintenance, and one to spare while a broken one is replaced.
-const CONNECTIONS: u32 = 4;
+/// One each for claims, acknowledgements, replies and maintenance, and one to spare while a broken one is replaced. They are
+/// opened when they are needed: a worker without responders has no more than four.
+const CONNECTIONS: u32 = 5;
 
 /// How long opening a connection may take.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,8 +40,8 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(25);
 /// that somebody alters, which must not hold up the other queues.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections for claims, acknowledgements and maintenance: handlers cannot use them up. Their plans are pinned; through a pooler,
-/// where what is set for a connection would be set for strangers, by each transaction.
+/// Connections for claims, acknowledgements, replies and maintenance: handlers cannot use them up. Their plans are pinned; through a
+/// pooler, where what is set for a connection would be set for strangers, by each transaction.
 #[derive(Debug)]
 pub(super) struct Control {
     pool: PgPool,

@@ -14,9 +14,10 @@ use futures_util::FutureExt;
 use pg_queue_core::{
     LeasedJobId,
     jobs::{ClaimedJob, Ending, TimeLimit},
+    replies::Reply,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::OwnedSemaphorePermit,
     task::yield_now,
     time::{Instant, sleep},
 };
@@ -24,13 +25,17 @@ use tracing::Instrument;
 
 use super::{
     Shared,
-    ack::{Ack, Verdict, acknowledge},
+    ack::{Ack, Acks, Verdict, acknowledge},
+    answer,
     generation::{Membership, Reason},
     lane::Place,
 };
 use crate::{
-    Context, Event, EventJob, Failure, JobInfo, Next, Outcome, Panicked, handler::Then, job_info::Attempt,
-    middleware::Handling, registry::Entry,
+    Context, Event, EventJob, Failure, JobInfo, Next, Outcome, Panicked,
+    handler::{Then, Undecodable},
+    job_info::Attempt,
+    middleware::Handling,
+    registry::Entry,
 };
 
 /// An attempt that is about to be made.
@@ -57,7 +62,9 @@ impl fmt::Debug for Given {
 impl<S> Shared<S> {
     /// What a claimed job is to its handler, and to whoever acknowledges its end.
     pub(super) fn attempt(&self, lane: usize, job: ClaimedJob, membership: Membership) -> (Arc<Attempt>, Given) {
-        let keep = self.registry.get(&job.kind).and_then(|entry| entry.keep);
+        let entry = self.registry.get(&job.kind);
+        let keep = entry.and_then(|entry| entry.keep);
+        let deadline = if entry.is_some_and(|entry| entry.responds) { answer::deadline(&job) } else { None };
         let attempt = Attempt {
             queue: self.queue.clone(),
             table: self.lanes[lane].table.clone(),
@@ -69,6 +76,7 @@ impl<S> Shared<S> {
             run_at: job.run_at,
             created_at: job.created_at,
             request_id: job.request_id,
+            deadline,
             tags: job.tags,
             metadata: job.metadata,
             membership,
@@ -90,7 +98,7 @@ pub(super) async fn serve<S: Send + Sync + 'static>(
     shared: Arc<Shared<S>>,
     slot: OwnedSemaphorePermit,
     first: (Start, Place),
-    acks: mpsc::UnboundedSender<Ack>,
+    acks: Acks,
 ) {
     let mut next = Some(first);
     let mut in_a_row = 0;
@@ -115,11 +123,7 @@ impl<S> Shared<S> {
 }
 
 /// Runs an attempt and acknowledges it.
-pub(super) async fn run<S: Send + Sync + 'static>(
-    shared: &Arc<Shared<S>>,
-    start: Start,
-    acks: &mpsc::UnboundedSender<Ack>,
-) {
+pub(super) async fn run<S: Send + Sync + 'static>(shared: &Arc<Shared<S>>, start: Start, acks: &Acks) {
     let Start { attempt, given, membership } = start;
     let span = tracing::info_span!(
         "job",
@@ -130,24 +134,28 @@ pub(super) async fn run<S: Send + Sync + 'static>(
         traceparent = attempt.metadata.get("traceparent").and_then(|it| it.as_str()),
     );
     let job = JobInfo(Arc::clone(&attempt));
-    let mut promise = Promise { shared, acks, attempt, began: None, verdict: None };
-    if membership.is_over() {
+    let mut promise = Promise { shared, acks, attempt, began: None, verdict: None, reply: None };
+    if answer::is_unwanted(&promise.attempt, &membership) {
+        promise.verdict = Some(Verdict::Complete(None));
+    } else if membership.is_over() {
         // Its generation, its lease or the wish for it has ended before its turn came: nothing has happened that could count
         // as an attempt.
         promise.verdict = Some(Verdict::RELEASE);
     } else {
         promise.began = Some(Instant::now());
-        promise.verdict = Some(verdict(shared, job, &given, &membership).instrument(span).await);
+        let (verdict, reply) = verdict(shared, job, &given, &membership).instrument(span).await;
+        (promise.verdict, promise.reply) = (Some(verdict), reply);
     }
 }
 
 /// One acknowledgement, whatever happens. Without one the job would be held for as long as the worker lives.
 struct Promise<'s, S> {
     shared: &'s Shared<S>,
-    acks: &'s mpsc::UnboundedSender<Ack>,
+    acks: &'s Acks,
     attempt: Arc<Attempt>,
     began: Option<Instant>,
     verdict: Option<Verdict>,
+    reply: Option<Box<Reply>>,
 }
 
 impl<S> Drop for Promise<'_, S> {
@@ -161,7 +169,8 @@ impl<S> Drop for Promise<'_, S> {
         if let Some(took) = took {
             self.shared.lanes[self.attempt.lane].note(took);
         }
-        acknowledge(self.acks, Ack { attempt: Arc::clone(&self.attempt), verdict, took });
+        let reply = self.reply.take();
+        acknowledge(self.acks, Ack { attempt: Arc::clone(&self.attempt), verdict, took, reply });
     }
 }
 
@@ -170,24 +179,28 @@ async fn verdict<S: Send + Sync + 'static>(
     job: JobInfo,
     given: &Given,
     membership: &Membership,
-) -> Verdict {
+) -> (Verdict, Option<Box<Reply>>) {
     let attempt = Arc::clone(&job.0);
     let Some(entry) = shared.registry.get(&attempt.kind) else {
         // The claim asks for registered kinds only.
         tracing::error!("claimed a job of a kind that is not registered");
-        return Verdict::RELEASE;
+        return (Verdict::RELEASE, None);
     };
     shared.teller.tell(|| Event::Started(EventJob::new(attempt.id, attempt.table.queue(), &attempt.kind)));
-    let timeout = match given.timeout {
-        None => entry.timeout,
-        Some(TimeLimit::Unlimited) => None,
-        Some(TimeLimit::After(limit)) => Some(limit),
+    let timeout = match (attempt.deadline, given.timeout) {
+        (Some(deadline), _) => Some(deadline.saturating_duration_since(Instant::now())),
+        (None, None) => entry.timeout,
+        (None, Some(TimeLimit::Unlimited)) => None,
+        (None, Some(TimeLimit::After(limit))) => Some(limit),
     };
     let ctx = Context::new(Arc::clone(&shared.state), job.clone());
     let handler: Handling<'_> = Box::pin(handle(entry, &given.payload, ctx));
     let handler = Next::new(&job, &shared.middleware, handler).run();
     let ended = supervise(handler, timeout, shared.settings.cancel_grace, membership).await;
-    match judge(entry, attempt.id, ended) {
+    if entry.responds {
+        return answer::judge(entry, &attempt, ended);
+    }
+    let verdict = match judge(entry, attempt.id, ended) {
         // What counts is whether its transaction was committed. If the job is still there, it was not.
         Verdict::Complete(_) if attempt.completed_in() => Verdict::failed(
             Ending::Retry(entry.backoff.jittered(attempt.id.attempt())),
@@ -195,7 +208,8 @@ async fn verdict<S: Send + Sync + 'static>(
         ),
         Verdict::Complete(_) => Verdict::Complete(attempt.kept()),
         verdict => verdict,
-    }
+    };
+    (verdict, None)
 }
 
 /// Decodes the payload, which is the user's code as well, and runs its handler. A panic is an error like any other from here
@@ -208,8 +222,7 @@ async fn handle<S: Send + Sync + 'static>(
     let handler = async {
         match (entry.start)(payload, ctx) {
             Ok(running) => running.await,
-            // Another try would not decode it either.
-            Err(error) => Err(Failure::discard(format!("the payload does not decode: {error}"))),
+            Err(error) => Err(Failure::discard(Undecodable(error))),
         }
     };
     caught(handler).await
@@ -225,7 +238,7 @@ async fn caught(handler: impl Future<Output = Result<Outcome, Failure>>) -> Resu
 }
 
 /// How a handler came to its end.
-enum Ended {
+pub(super) enum Ended {
     ByItself(Result<Outcome, Failure>),
     PanickedInDrop(String),
     TimedOut(Duration),
@@ -300,7 +313,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// What becomes of the job.
-fn judge<S>(entry: &Entry<S>, job: LeasedJobId, ended: Ended) -> Verdict {
+pub(super) fn judge<S>(entry: &Entry<S>, job: LeasedJobId, ended: Ended) -> Verdict {
     let by_policy = |error: String| Verdict::failed(Ending::Retry(entry.backoff.jittered(job.attempt())), error);
     match ended {
         Ended::ByItself(Ok(Outcome::Complete)) => Verdict::Complete(None),

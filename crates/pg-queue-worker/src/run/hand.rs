@@ -15,13 +15,14 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection stays at hand in all. The pool replaces those that are old.
 const LIFE: Duration = Duration::from_secs(300);
 
-const ROLES: usize = 3;
+const ROLES: usize = 4;
 
 /// What a connection is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Claims,
     Acknowledgements,
+    Replies,
     /// Everything else.
     Care,
 }

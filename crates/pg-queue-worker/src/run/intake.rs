@@ -6,14 +6,12 @@ use pg_queue_core::{
     LeaseToken, QueueError, WorkerId,
     jobs::{self, Claimant, ClaimedJob, Reach},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Shared,
-    ack::{Ack, Verdict, acknowledge},
+    ack::{Ack, Acks, Verdict, acknowledge},
+    answer,
     execute::{self, Start},
     generation::Generation,
     hand::Role,
@@ -41,7 +39,7 @@ impl Claimed {
 pub(super) struct Intake<S> {
     pub(super) shared: Arc<Shared<S>>,
     life: watch::Receiver<Life>,
-    acks: mpsc::UnboundedSender<Ack>,
+    acks: Acks,
 }
 
 // Not derived: that would ask for `S: Clone`.
@@ -52,7 +50,7 @@ impl<S> Clone for Intake<S> {
 }
 
 impl<S: Send + Sync + 'static> Intake<S> {
-    pub(super) fn new(shared: Arc<Shared<S>>, life: watch::Receiver<Life>, acks: mpsc::UnboundedSender<Ack>) -> Self {
+    pub(super) fn new(shared: Arc<Shared<S>>, life: watch::Receiver<Life>, acks: Acks) -> Self {
         Self { shared, life, acks }
     }
 
@@ -123,9 +121,11 @@ impl<S: Send + Sync + 'static> Intake<S> {
 
     /// Gives jobs back that have not begun: it costs them no attempt.
     pub(super) fn give_back(&self, starts: impl IntoIterator<Item = Start>) {
-        for Start { attempt, .. } in starts {
+        for Start { attempt, membership, .. } in starts {
             self.shared.leases.ended(attempt.id);
-            acknowledge(&self.acks, Ack { attempt, verdict: Verdict::RELEASE, took: None });
+            let unwanted = answer::is_unwanted(&attempt, &membership);
+            let verdict = if unwanted { Verdict::Complete(None) } else { Verdict::RELEASE };
+            acknowledge(&self.acks, Ack { attempt, verdict, took: None, reply: None });
         }
     }
 

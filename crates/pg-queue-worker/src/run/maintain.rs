@@ -8,7 +8,7 @@ use std::{
 use pg_queue_core::{
     LeasedJobId, QueueError, QueueTable, WorkerId,
     cache::{self, CacheTable},
-    history, jobs, logs, replies, topics, workers,
+    history, jobs, logs, replies, requests, topics, workers,
 };
 use sqlx::PgConnection;
 use tokio::{sync::watch, time::Instant};
@@ -72,6 +72,9 @@ pub(super) async fn run<S>(shared: Arc<Shared<S>>, mut life: watch::Receiver<Lif
             report(park(&shared, &lane.table).await);
             if minute {
                 report(expired(&shared, &lane.table).await);
+            }
+            if shared.registry.responds_to(lane.queue()) {
+                report(late(&shared, &lane.table).await);
             }
         }
         if minute {
@@ -176,6 +179,15 @@ pub(super) async fn expired<S>(shared: &Shared<S>, table: &QueueTable) -> Result
         }
         tracing::warn!(queue = %table.queue(), jobs = discarded.len(), "discarded jobs whose last lease ran out");
     }
+}
+
+/// Removes what the callers of processes that are gone have left: requests that are too late, and replies that nobody fetched.
+async fn late<S>(shared: &Shared<S>, table: &QueueTable) -> Result<(), QueueError> {
+    let pruned = shared.control.run(async |connection| requests::prune(connection, table).await).await?;
+    if pruned > 0 {
+        tracing::warn!(queue = %table.queue(), requests = pruned, "removed requests that nobody took and nobody waits for");
+    }
+    Ok(shared.control.run(async |connection| replies::prune(connection, table.schema()).await).await?)
 }
 
 async fn clear_away<S>(shared: &Shared<S>) -> Result<(), QueueError> {

@@ -3,6 +3,7 @@
 mod ack;
 mod acknowledger;
 mod ahead;
+mod answer;
 mod claim;
 mod clock;
 mod control;
@@ -22,6 +23,7 @@ mod orphans;
 mod pace;
 mod parts;
 mod progress;
+mod replier;
 mod shares;
 mod signals;
 mod stopping;
@@ -39,7 +41,7 @@ use pg_queue_client::PgQueue;
 use pg_queue_core::{
     DatabaseError, QueueError, WorkerId,
     migrate::MigrateError,
-    queues,
+    queues::{self, QueueDdlError},
     workers::{self, Registration},
 };
 use tokio::sync::{Notify, Semaphore};
@@ -168,7 +170,14 @@ impl<S: Send + Sync + 'static> Shared<S> {
         let enqueued = Arc::<Notify>::default();
         lanes.iter().for_each(|lane| queue.notify_on_enqueue(lane.queue(), &enqueued));
         for lane in &lanes {
-            control.run(async |connection| queues::exists(connection, &lane.table).await).await?;
+            let looked = control.run(async |connection| queues::exists(connection, &lane.table).await).await;
+            match looked {
+                // Callers need not know of it before somebody answers them.
+                Err(QueueError::Missing(_)) if registry.makes(lane.queue()) => {
+                    control.run(async |connection| queues::create_unlogged(connection, &lane.table).await).await?;
+                }
+                looked => looked?,
+            }
         }
         let registration = Registration {
             id: WorkerId::random(),
@@ -223,6 +232,9 @@ pub enum RunError {
     /// A queue is missing.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// A queue for requests was missing and could not be made.
+    #[error("a queue for requests could not be made: {0}")]
+    MakeQueue(#[from] QueueDdlError),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),

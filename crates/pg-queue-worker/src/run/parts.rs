@@ -9,15 +9,17 @@ use pg_queue_core::{
 use sqlx::PgConnection;
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle},
     time::{sleep, timeout},
 };
 
 use super::{
-    RunError, Shared, Summary, acknowledger, claim, clock, cron,
+    RunError, Shared, Summary,
+    ack::Acks,
+    acknowledger, claim, clock, cron,
     generation::Reason,
     heart::{Heart, Life},
-    maintain, progress, signals,
+    maintain, progress, replier, signals,
 };
 
 /// How long handlers may take to be dropped. One that blocks its thread takes longer, and others wait until its heartbeat is
@@ -40,6 +42,7 @@ pub(super) struct Parts<S> {
     heart: Heart,
     claimer: JoinHandle<bool>,
     acknowledger: JoinHandle<()>,
+    replier: JoinHandle<()>,
     maintainer: JoinHandle<()>,
     scheduler: JoinHandle<()>,
     /// What the worker can do without for a while: telling progress, and hearing signals.
@@ -51,18 +54,27 @@ impl<S: Send + Sync + 'static> Parts<S> {
         let (heart, life) = Heart::start(&shared, registration, began);
         let (acks, received) = mpsc::unbounded_channel();
         let acknowledger = tokio::spawn(acknowledger::run(Arc::clone(&shared), received));
-        let claimer = tokio::spawn(claim::run(Arc::clone(&shared), life.clone(), acks));
+        let (replies, answered) = mpsc::unbounded_channel();
+        let replier = tokio::spawn(replier::run(Arc::clone(&shared), answered, acks.clone()));
+        let claimer = tokio::spawn(claim::run(Arc::clone(&shared), life.clone(), Acks::new(acks, replies)));
         let maintainer = tokio::spawn(maintain::run(Arc::clone(&shared), life.clone()));
         let scheduler = tokio::spawn(cron::run(Arc::clone(&shared)));
         let helpers =
             [tokio::spawn(progress::run(Arc::clone(&shared))), tokio::spawn(signals::run(Arc::clone(&shared)))];
-        Self { shared, life, heart, claimer, acknowledger, maintainer, scheduler, helpers }
+        Self { shared, life, heart, claimer, acknowledger, replier, maintainer, scheduler, helpers }
     }
 
     /// Waits until the worker shall end, or one of its parts has ended by a mistake of ours: a worker that claims and does
     /// not acknowledge, or runs jobs without a heartbeat, must not go on.
     pub(super) async fn run(mut self) -> Result<Summary, RunError> {
         let shared = Arc::clone(&self.shared);
+        let tasks = [
+            ("claimer", self.claimer.abort_handle()),
+            ("acknowledger", self.acknowledger.abort_handle()),
+            ("replier", self.replier.abort_handle()),
+            ("maintainer", self.maintainer.abort_handle()),
+            ("scheduler", self.scheduler.abort_handle()),
+        ];
         let broken = tokio::select! {
             // In this order: a part that ends because it was told to is not broken.
             biased;
@@ -70,7 +82,7 @@ impl<S: Send + Sync + 'static> Parts<S> {
             () = shared.hurry.cancelled() => None,
             () = self.heart.ended() => Some("heartbeat"),
             // Not awaited: a handle must not be polled once more after its end, and shutting down awaits it.
-            broken = broken(&self.claimer, &self.acknowledger, &self.maintainer, &self.scheduler) => Some(broken),
+            broken = broken(&tasks) => Some(broken),
         };
         if let Some(part) = broken {
             tracing::error!(part, "a part of the worker has ended unexpectedly: the worker ends");
@@ -87,7 +99,7 @@ impl<S: Send + Sync + 'static> Parts<S> {
 
     /// In bounded phases: no more claims, wait, cancel, drop, flush, sign off. In a hurry the first phases are left out.
     async fn shut_down(self, broken: Option<&'static str>) -> bool {
-        let Self { shared, life, heart, mut claimer, mut acknowledger, maintainer, scheduler, helpers } = self;
+        let Self { shared, life, heart, mut claimer, mut acknowledger, replier, maintainer, scheduler, helpers } = self;
         let Shared { handlers, generations, hurry, .. } = &*shared;
         tracing::info!(running = handlers.len(), "worker shuts down");
         shared.closing.cancel();
@@ -113,6 +125,7 @@ impl<S: Send + Sync + 'static> Parts<S> {
         let flushed = timeout(FLUSH_TIMEOUT, &mut acknowledger).await;
         claimer.abort();
         acknowledger.abort();
+        replier.abort();
         maintainer.abort();
         scheduler.abort();
         helpers.iter().for_each(JoinHandle::abort);
@@ -134,22 +147,11 @@ impl<S: Send + Sync + 'static> Parts<S> {
     }
 }
 
-/// Resolves when one of the tasks has ended. Looks now and then: it never happens, and a second more does no harm.
-async fn broken(
-    claimer: &JoinHandle<bool>,
-    acknowledger: &JoinHandle<()>,
-    maintainer: &JoinHandle<()>,
-    scheduler: &JoinHandle<()>,
-) -> &'static str {
+/// Resolves when one of these tasks has ended. Looks now and then: it never happens, and a second more does no harm.
+async fn broken(tasks: &[(&'static str, AbortHandle)]) -> &'static str {
     loop {
         sleep(LOOK_AFTER_PARTS).await;
-        let ended = [
-            ("claimer", claimer.is_finished()),
-            ("acknowledger", acknowledger.is_finished()),
-            ("maintainer", maintainer.is_finished()),
-            ("scheduler", scheduler.is_finished()),
-        ];
-        if let Some((part, _)) = ended.into_iter().find(|(_, ended)| *ended) {
+        if let Some((part, _)) = tasks.iter().find(|(_, task)| task.is_finished()) {
             return part;
         }
     }

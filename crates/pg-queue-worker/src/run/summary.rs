@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Summary {
     /// Jobs that were completed.
     pub completed: u64,
+    /// Requests that were not begun, because nobody waited for them any longer.
+    pub expired: u64,
     /// Attempts that failed and were put back for another one.
     pub retried: u64,
     /// Jobs that were discarded.
@@ -28,6 +30,7 @@ pub struct Summary {
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) completed: AtomicU64,
+    pub(super) expired: AtomicU64,
     pub(super) retried: AtomicU64,
     pub(super) discarded: AtomicU64,
     pub(super) cancelled: AtomicU64,
@@ -41,6 +44,7 @@ impl Counters {
     pub(super) fn summary(&self) -> Summary {
         Summary {
             completed: self.completed.load(Relaxed),
+            expired: self.expired.load(Relaxed),
             retried: self.retried.load(Relaxed),
             discarded: self.discarded.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),

@@ -1,6 +1,6 @@
 //! What an error says about trying again.
 
-use pg_queue_core::{DatabaseError, QueueError, logs::LogError};
+use pg_queue_core::{DatabaseError, QueueError, logs::LogError, queues::QueueDdlError};
 
 /// What a failed statement means for itself and for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,16 @@ impl Fails for LogError {
             Self::Missing(_) => Trouble::Gone,
             Self::Database(error) => error.trouble(),
             _ => Trouble::Away,
+        }
+    }
+}
+
+impl Fails for QueueDdlError {
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::Locked(_) => Trouble::Busy,
+            Self::Database(error) => error.trouble(),
+            _ => Trouble::Refused,
         }
     }
 }

@@ -83,12 +83,15 @@ impl Idle {
         }
     }
 
-    /// A round of claims found so many jobs.
+    /// A round of claims found so many jobs, beside a few requests that do not count.
     pub(super) async fn found<S>(&mut self, shared: &Shared<S>, id: WorkerId, jobs: usize) {
         let now = Instant::now();
         // The wish may have been heard a moment ago: what committed around it is found by the first of these pauses.
         self.pause = if self.wish.stands { self.pause.min(CALM_PAUSE) } else { FIRST_PAUSE };
         self.rung = false;
+        if jobs == 0 {
+            return;
+        }
         self.found = self.found.saturating_add(1);
         let often = self.rate.rises(jobs, now);
         if often || self.found >= BUSY_AFTER || jobs >= BUSY_JOBS {

@@ -69,6 +69,7 @@ impl Ended {
             Some(Event::Completed { .. }) => {
                 Self::Completed { output: output.and_then(|output| serde_json::from_str(&output).ok()) }
             }
+            Some(Event::Expired(_)) => Self::Discarded { error: "nobody waited for the request any longer".to_owned() },
             Some(Event::Retried { error, delay, .. }) => Self::Retried { error, delay },
             Some(Event::Discarded { error, .. }) => Self::Discarded { error },
             Some(Event::Cancelled { .. }) => Self::Cancelled { reason },

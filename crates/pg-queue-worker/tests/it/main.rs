@@ -25,6 +25,7 @@ mod parks;
 mod pooler;
 #[cfg(unix)]
 mod process;
+mod responds;
 mod restarts;
 mod run_job;
 mod runs;

@@ -188,7 +188,7 @@ impl Db {
 }
 
 /// Asks again and again until the answer is true.
-pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

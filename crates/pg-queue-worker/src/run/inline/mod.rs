@@ -38,10 +38,11 @@ pub(crate) use self::claim::Begun;
 use self::{beside::beside, give_back::GiveBack};
 use super::{
     Shared,
-    ack::{Ack, Verdict},
+    ack::{Ack, Acks, Verdict},
     acknowledger, execute, maintain,
     parts::CLOSE_TIMEOUT,
     progress::ProgressBoard,
+    replier,
     shares::Shares,
     signals,
 };
@@ -124,13 +125,17 @@ impl<S: Send + Sync + 'static> Inline<S> {
         let Begun(start) = begun;
         let attempt = Arc::clone(&start.attempt);
         // Outlives the attempt, which tells how it ends even when it is dropped.
-        let (acks, mut received) = mpsc::unbounded_channel();
+        let (sender, mut received) = mpsc::unbounded_channel();
+        let acks = Acks::new(sender.clone(), sender);
         tokio::select! {
             biased;
             () = execute::run(shared, start, &acks) => {}
             never = beside(shared, registration.id, beaten) => match never {},
         }
-        let ack: Ack = received.try_recv().expect("an attempt ends in one acknowledgement");
+        let mut ack: Ack = received.try_recv().expect("an attempt ends in one acknowledgement");
+        if let Some(reply) = ack.reply.take() {
+            replier::send_once(shared, &[*reply]).await.map_err(QueueError::Database)?;
+        }
         let reason = ack.verdict.error().map(str::to_owned);
         self.settle(ack).await?;
         let event = self.told_of(attempt.id.job_id());
@@ -151,7 +156,7 @@ impl<S: Send + Sync + 'static> Inline<S> {
 
     /// Gives a job back that was claimed and shall not run.
     pub(crate) async fn put_back(&mut self, begun: Begun) -> Result<(), InlineError> {
-        self.settle(Ack { attempt: begun.0.attempt, verdict: Verdict::RELEASE, took: None }).await
+        self.settle(Ack { attempt: begun.0.attempt, verdict: Verdict::RELEASE, took: None, reply: None }).await
     }
 
     async fn settle(&mut self, ack: Ack) -> Result<(), InlineError> {

@@ -1,0 +1,12 @@
+use pg_queue::Request;
+use serde::{Deserialize, Serialize};
+
+struct User;
+
+#[derive(Serialize, Deserialize, Request)]
+#[request(response = User)]
+struct GetUser {
+    id: i64,
+}
+
+fn main() {}

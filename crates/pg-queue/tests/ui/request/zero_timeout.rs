@@ -1,0 +1,10 @@
+use pg_queue::Request;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Request)]
+#[request(response = u8, timeout = "0s")]
+struct GetUser {
+    id: i64,
+}
+
+fn main() {}

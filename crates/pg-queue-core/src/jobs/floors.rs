@@ -60,6 +60,11 @@ impl Floors {
         }
     }
 
+    /// Whether one of these jobs was below them.
+    pub fn are_above_any(&self, jobs: &[ClaimedJob]) -> bool {
+        jobs.iter().any(|job| place(job) < self.places[usize::from(job.priority.get())])
+    }
+
     /// As the two arrays that `claim.sql` takes.
     pub(super) fn columns(&self) -> (Vec<Option<i64>>, Vec<Option<i64>>) {
         self.places.iter().map(|place| place.map(|(run_at, id)| (Some(run_at), Some(id))).unwrap_or_default()).unzip()

@@ -24,13 +24,15 @@ pub(super) struct Sweeps {
     /// When the last one ended, and how long it took.
     ended: Option<Instant>,
     took: Duration,
-    /// A claim came back short: what else is due can only be below the floors.
+    /// A claim came back short: what else is due can only be below the floors. Or others have just taken it.
     wanted: bool,
+    /// How many have found nothing below the floors, one after the other.
+    vain: u32,
 }
 
 impl Sweeps {
     pub(super) fn new() -> Self {
-        Self { floors: Floors::default(), ended: None, took: Duration::ZERO, wanted: false }
+        Self { floors: Floors::default(), ended: None, took: Duration::ZERO, wanted: false, vain: 0 }
     }
 
     pub(super) fn floors(&self) -> Floors {
@@ -46,10 +48,15 @@ impl Sweeps {
         self.ended.filter(|_| self.wanted).map(|ended| ended + self.rest())
     }
 
-    /// How long after the last one.
+    /// How long after the last one. Where several workers empty a queue, their claims come back short all the time, and nothing is
+    /// below their floors: each that finds nothing doubles the rest.
     fn rest(&self) -> Duration {
         let rest = self.took * REST;
-        if self.wanted && self.are_quick() { rest } else { rest.max(PERIOD) }
+        if self.wanted && self.are_quick() {
+            rest.saturating_mul(1 << self.vain.min(10)).min(PERIOD)
+        } else {
+            rest.max(PERIOD)
+        }
     }
 
     /// Whether it takes the place of a claim, because it takes no longer than one.
@@ -62,6 +69,9 @@ impl Sweeps {
         self.floors.learn(reach, limit, jobs);
         let full = u32::try_from(jobs.len()).is_ok_and(|count| count >= limit);
         self.wanted = !full && matches!(reach, Reach::Above(_));
+        if let Reach::Sweep(floors) = reach {
+            self.vain = if floors.are_above_any(jobs) { 0 } else { self.vain.saturating_add(1) };
+        }
     }
 
     /// A sweep has ended that began at `began`.
@@ -95,6 +105,17 @@ mod tests {
         let (sweeps, ended) = swept(Duration::from_millis(1));
         assert!(!sweeps.is_due(ended + PERIOD / 2));
         assert!(sweeps.is_due(ended + PERIOD));
+    }
+
+    #[test]
+    fn sweeps_that_find_nothing_become_rarer() {
+        let (mut sweeps, ended) = swept(Duration::from_millis(1));
+        let floors = sweeps.floors();
+        for rest in [9, 18, 36, 72, 144, 288, 576, 1000, 1000] {
+            sweeps.learn(Reach::Above(&floors), 10, &[]);
+            assert_eq!(sweeps.wanted_at(), Some(ended + Duration::from_millis(rest)));
+            sweeps.learn(Reach::Sweep(&floors), 10, &[]);
+        }
     }
 
     #[test]

@@ -36,8 +36,8 @@ impl Cache {
     }
 
     /// Whether this is the first call for `key` within `ttl`, among all processes: for what must not be done twice. Flags are in a
-    /// table with a log, and on the disk before this returns: no crash of the server forgets one. Their keys are apart from those
-    /// of values. It costs a commit on the disk.
+    /// table with a log, and on the disk before this returns: no crash of the server forgets one, unless its `synchronous_commit`
+    /// is off. Their keys are apart from those of values. It costs a commit on the disk.
     ///
     /// Who was the first and then fails before the work is done has used the flag up, unless it
     /// [forgets](Self::forget_once) it.

@@ -50,7 +50,7 @@ pub use self::{
     lock::lock,
     lock_free::lock_free,
     new_job::{MAX_KIND_BYTES, MAX_PAYLOAD_BYTES, NewJob, RAW_KIND},
-    next_due::next_due,
+    next_due::{next_due, next_due_since},
     options::PushOptions,
     park::{park, unpark},
     pending_count::pending_count,

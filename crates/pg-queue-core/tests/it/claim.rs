@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use pg_queue_core::{
@@ -44,6 +44,21 @@ async fn a_job_is_not_claimed_before_its_time() {
     assert_eq!(jobs::pending_count(&db.pool, &emails).await.unwrap(), 2);
     let next = jobs::next_due(&db.pool, &emails).await.unwrap().unwrap();
     assert!(next <= LONG && next > LONG - Duration::from_secs(60), "{next:?}");
+}
+
+/// Between a claim that came a moment too early and the look for what is due next.
+#[tokio::test]
+async fn a_job_that_has_become_due_since_the_last_look_is_due_now_while_it_waits() {
+    let db = database().await;
+    let emails = db.queue("emails").await;
+    let looked = Instant::now();
+    assert!(db.claim(&emails, 10).await.is_empty());
+    db.push(&emails, "send").await;
+    assert_eq!(jobs::next_due(&db.pool, &emails).await.unwrap(), None);
+    let next = async || jobs::next_due_since(&db.pool, &emails, looked.elapsed()).await.unwrap();
+    assert_eq!(next().await, Some(Duration::ZERO));
+    assert_eq!(db.claim(&emails, 10).await.len(), 1);
+    assert_eq!(next().await, None);
 }
 
 #[tokio::test]

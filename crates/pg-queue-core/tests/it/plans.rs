@@ -19,7 +19,7 @@ const WALKS: &[Case] = &[
     ("jobs/rescue.sql", "bigint[], bigint[], bigint", "'{1}', '{2}', 100"),
     ("jobs/discard_expired.sql", "bigint", "100"),
     ("jobs/park.sql", "text[], bigint", "'{send}', 100"),
-    ("jobs/next_due.sql", "", ""),
+    ("jobs/next_due.sql", "bigint", "100000"),
 ];
 
 /// What acts on jobs by id: through the primary key, pinned or not.

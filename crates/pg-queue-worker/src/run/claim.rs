@@ -74,6 +74,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(
     let closing = shared.closing.clone();
     let mut claimer = Claimer {
         idle: Idle::new(&shared),
+        looked: Instant::now(),
         rests: vec![Rest::default(); shared.lanes.len()],
         paces: vec![Pace::default(); shared.lanes.len()],
         shares: Shares::new(shared.lanes.iter().map(|lane| lane.weight).collect()),
@@ -131,6 +132,8 @@ struct Claimer<S> {
     shared: Arc<Shared<S>>,
     intake: Intake<S>,
     idle: Idle,
+    /// When the last round of claims began.
+    looked: Instant,
     /// For each queue, how its last claim went.
     rests: Vec<Rest>,
     /// For each queue, how quickly its jobs end.
@@ -199,7 +202,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         let rests = free.iter().filter_map(|lane| self.rests[*lane].until);
         let sweeps = serving.iter().filter_map(|lane| self.shared.lanes[*lane].sweeps().wanted_at());
         let end = rests.chain(sweeps).chain(self.orphans.next_look()).chain(self.shared.ahead.patience_ends()).min();
-        self.idle.wait(&self.shared, self.intake.id(), &serving, end).await;
+        self.idle.wait(&self.shared, self.intake.id(), &serving, self.looked, end).await;
     }
 
     /// Gives back what waits in line for nothing: its queue was paused, or its handlers have become slow.
@@ -296,6 +299,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     /// others if that came to nothing.
     async fn round(&mut self, room: usize) -> Round {
         let now = Instant::now();
+        self.looked = now;
         let asked = |lane: &usize| !self.rests[*lane].lasts(now) && self.room_in(*lane) > 0;
         let (later, first): (Vec<usize>, Vec<usize>) =
             (0..self.rests.len()).filter(asked).partition(|lane| self.rests[*lane].had_nothing(now));

@@ -23,6 +23,10 @@ const CALM_PAUSE: Duration = Duration::from_millis(250);
 /// For how long the wish to be woken stands. It is renewed at half of it.
 const WISH: Duration = Duration::from_secs(60);
 
+/// For statements that are not equally long on their way: so much earlier than it seems, a claim may have looked. Not much,
+/// because a job that others run is not to be looked at again and again.
+const LOOKED_BEFORE: Duration = Duration::from_millis(1);
+
 /// The pauses between wishes that are not heard, and the longest pause between looks meanwhile: nobody wakes the worker.
 const UNHEARD: Backoff = Backoff::Exponential { base: Duration::from_secs(1), max: Duration::from_secs(30) };
 const UNHEARD_PAUSE: Duration = Duration::from_secs(1);
@@ -133,9 +137,16 @@ impl Idle {
         }
     }
 
-    /// A claim found nothing in the queues `serving`: waits until another look is worth it, or until `end`. Ends at once
-    /// when the worker closes.
-    pub(super) async fn wait<S>(&mut self, shared: &Shared<S>, id: WorkerId, serving: &[usize], end: Option<Instant>) {
+    /// Claims that began at `looked` found nothing in the queues `serving`: waits until another look is worth it, or until `end`.
+    /// Ends at once when the worker closes.
+    pub(super) async fn wait<S>(
+        &mut self,
+        shared: &Shared<S>,
+        id: WorkerId,
+        serving: &[usize],
+        looked: Instant,
+        end: Option<Instant>,
+    ) {
         self.found = 0;
         if self.lingers() {
             return self.pause_of_linger(shared).await;
@@ -161,7 +172,7 @@ impl Idle {
         let pause = self.pause.min(longest);
         self.pause = (self.pause * 2).min(longest);
         // Not less than a moment: many jobs of kinds that others run may become due one after the other.
-        let pause = next_due(shared, serving).await.map_or(pause, |due| pause.min(due.max(LINGER_PAUSE)));
+        let pause = next_due(shared, serving, looked).await.map_or(pause, |due| pause.min(due.max(LINGER_PAUSE)));
         // The wish must not run out while the worker sleeps.
         let until = [Some(Instant::now() + pause), self.wish.again, end].into_iter().flatten().min();
         let until = until.unwrap_or_else(Instant::now);
@@ -229,12 +240,16 @@ impl Rate {
     }
 }
 
-/// The time until the next scheduled job of any of these queues, so that it starts when it is due and not at the next poll.
-async fn next_due<S>(shared: &Shared<S>, serving: &[usize]) -> Option<Duration> {
+/// The time until the next scheduled job of any of these queues, so that it starts when it is due and not at the next poll; also
+/// of one that has become due since the worker looked.
+async fn next_due<S>(shared: &Shared<S>, serving: &[usize], looked: Instant) -> Option<Duration> {
     let mut next = None;
     let unpaused = serving.iter().map(|lane| &shared.lanes[*lane]).filter(|lane| !lane.is_paused());
     for table in unpaused.map(|lane| &lane.table) {
-        let due = shared.control.run(async |connection| jobs::next_due(connection, table).await).await;
+        let due = shared
+            .control
+            .run(async |connection| jobs::next_due_since(connection, table, looked.elapsed() + LOOKED_BEFORE).await);
+        let due = due.await;
         // An error here is met again by the next claim, which reports it.
         next = next.into_iter().chain(due.ok().flatten()).min();
     }

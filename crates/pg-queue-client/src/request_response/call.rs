@@ -8,7 +8,7 @@ use pg_queue_core::{
     replies::Status,
 };
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     CallError, RequestResponse,
@@ -17,6 +17,9 @@ use super::{
 
 /// How long a call waits for a responder to appear when there is none.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a queue is looked for meanwhile that is missing.
+const MISSING_PAUSE: Duration = Duration::from_millis(100);
 
 /// A future that calls.
 pub type CallFuture<R> =
@@ -99,14 +102,25 @@ impl<R: Request> Call<R> {
         // The column counts whole milliseconds.
         let limit = self.timeout.max(Duration::from_millis(1));
         job.options = PushOptions::default().max_attempts(self.attempts).timeout(limit);
-        let patient_until = Instant::now().checked_add(self.patience);
+        let called = Instant::now();
+        let patient_until = called.checked_add(self.patience);
         let wanted = patient_until.map(|patient_until| Wanted { queue: queue.clone(), kind: self.kind, patient_until });
         let no_responder = |queue| Err(CallError::NoResponder { queue, kind: self.kind.to_owned() });
-        let mut waiting = self.calls.inbox().send(&queue, job, wanted);
-        match timeout(self.timeout, waiting.answer()).await {
+        let inbox = self.calls.inbox();
+        let (waiting, answered) = loop {
+            let mut waiting = inbox.send(&queue, job.clone(), wanted.clone());
+            let answered = timeout(self.timeout.saturating_sub(called.elapsed()), waiting.answer()).await;
+            // Responders make their queue: the first one may be about to.
+            let again = called.elapsed() + MISSING_PAUSE;
+            if is_missing(&answered) && again < self.patience.min(self.timeout) {
+                sleep(MISSING_PAUSE).await;
+                continue;
+            }
+            break (waiting, answered);
+        };
+        match answered {
             Ok(Some(Answer::Reply(status, body))) => read(waiting.id, status, &body),
             Ok(Some(Answer::NoResponder)) => no_responder(queue),
-            // Responders make their queue.
             Ok(Some(Answer::NotPushed(PushError::Queue(QueueError::Missing(queue))))) => no_responder(queue),
             Ok(Some(Answer::NotPushed(error))) => Err(error.into()),
             Ok(None) => Err(CallError::InboxClosed),
@@ -123,6 +137,10 @@ impl<R: Request> IntoFuture for Call<R> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.run())
     }
+}
+
+fn is_missing<E>(answered: &Result<Option<Answer>, E>) -> bool {
+    matches!(answered, Ok(Some(Answer::NotPushed(PushError::Queue(QueueError::Missing(_))))))
 }
 
 /// What a reply means to its caller.

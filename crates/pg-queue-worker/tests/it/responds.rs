@@ -265,6 +265,17 @@ async fn a_call_waits_for_a_responder_as_long_as_it_is_told_to() {
     worker.stop().await;
 }
 
+/// Which the responder makes.
+#[tokio::test]
+async fn a_call_waits_for_its_queue_as_well() {
+    let world = World::new().await;
+    let call = world.db.queue.call(&Ask { what: What::Echo("first".to_owned()) }).timeout(PATIENCE);
+    let call = tokio::spawn(call.no_responder_after(PATIENCE).into_future());
+    let worker = world.start();
+    assert_eq!(soon(call).await.unwrap().unwrap(), "first");
+    worker.stop().await;
+}
+
 /// Nobody is left who could declare it dead.
 #[tokio::test]
 async fn a_call_whose_only_responder_was_killed_says_so_before_its_time_is_up() {
